@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpi/comm.h - the one place that calls MPI.
+ *
+ * Every function but rank() and size() is collective unless it says otherwise. A rank that cannot reach its peers cannot
+ * agree with them either: a failing MPI call prints one line and aborts the whole job. */
+#ifndef FSFM_MPI_COMM_H
+#define FSFM_MPI_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+
+typedef struct fsfm_comm fsfm_comm;
+
+/* Starts MPI (thread level: funneled) when the process was started by a launcher (mpirun, srun), so that a process alone
+ * starts in milliseconds; without one the communicator has one rank and calls nothing. Once a process. */
+FSFM_MUST_USE fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err);
+void fsfm_comm_stop(fsfm_comm **comm);
+int fsfm_comm_rank(const fsfm_comm *comm);
+int fsfm_comm_size(const fsfm_comm *comm);
+/* This rank's number among, and the number of, ranks on this host. */
+int fsfm_comm_local_rank(const fsfm_comm *comm);
+int fsfm_comm_local_size(const fsfm_comm *comm);
+
+/* All ranks return the same status and message: those of the lowest failing rank. Its message is prefixed by "rank R"
+ * where there is more than one rank. */
+FSFM_MUST_USE fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err);
+
+void fsfm_comm_barrier(fsfm_comm *comm);
+void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root);
+void fsfm_comm_sum_i64(fsfm_comm *comm, int64_t *values, int64_t count);
+void fsfm_comm_max_i64(fsfm_comm *comm, int64_t *values, int64_t count);
+void fsfm_comm_max_double(fsfm_comm *comm, double *values, int64_t count);
+/* out (size, size_bytes): every rank's bytes, in rank order. */
+void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes, void *out);
+/* Sums in the order that MPI likes: equal on all ranks, not over rank counts. */
+void fsfm_comm_sum_float(fsfm_comm *comm, float *values, int64_t count);
+void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count);
+/* Not collective: sends mine to peer and receives as much from it. */
+void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
+/* Not collective: ends all ranks with code 1, at once. */
+void fsfm_comm_abort(fsfm_comm *comm, const char *why) __attribute__((noreturn));
+#endif
