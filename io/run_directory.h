@@ -11,21 +11,26 @@
 
 typedef struct fsfm_run_directory fsfm_run_directory;
 
-/* Makes the folder, checks that it can be written, and takes RUN/lock {host, pid, job id, renewed}, which a thread renews
- * every 10 s. A lock is taken over after 60 s of silence, at once when its host is this one and its pid is dead, or when
- * SLURM says that its job is gone; otherwise the error names the holder. */
-FSFM_MUST_USE fsfm_status fsfm_run_directory_open(const char *path, fsfm_run_directory **out, fsfm_error *err);
+/* Makes the folder, checks that it can be written, and takes RUN/lock {host, pid, job id, renewed}, which a
+ * thread renews every 10 s. A lock is taken over after 60 s of silence, at once when its host is this one and
+ * its pid is dead, or when SLURM says that its job is gone; otherwise the error names the holder. */
+FSFM_MUST_USE
+fsfm_status fsfm_run_directory_open(const char *path, fsfm_run_directory **out, fsfm_error *err);
 const char *fsfm_run_directory_path(const fsfm_run_directory *run);
-/* Opens metrics.jsonl for appending, after removing records whose step is >= first_step (those of a run that went on past
- * the checkpoint it is resumed from) and a half line at its end. Events of kind checkpoint, start, stop, resume whose step is
- * first_step stay. */
-FSFM_MUST_USE fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, fsfm_error *err);
-/* One record: begin gives a JSON object in which kind, step and time are already written; end writes the line and flushes. */
+/* Opens metrics.jsonl for appending, after removing records whose step is >= first_step (those of a run that
+ * went on past the checkpoint it is resumed from) and a half line at its end. Events of kind checkpoint,
+ * start, stop, resume whose step is first_step stay. */
+FSFM_MUST_USE
+fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, fsfm_error *err);
+/* One record: begin gives a JSON object in which kind, step and time are already written; end writes the line
+ * and flushes. */
 fsfm_json *fsfm_metrics_begin(fsfm_run_directory *run, const char *kind, int64_t step);
-FSFM_MUST_USE fsfm_status fsfm_metrics_end(fsfm_run_directory *run, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_metrics_end(fsfm_run_directory *run, fsfm_error *err);
 /* RUN/state.json {status, exit_code, step}. status: running, done, stopped, failed. */
-FSFM_MUST_USE fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status, int exit_code,
-                                                   int64_t step, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status, int exit_code, int64_t step,
+                                     fsfm_error *err);
 /* Gives the lock back. Accepts NULL. */
 void fsfm_run_directory_close(fsfm_run_directory **run);
 #endif

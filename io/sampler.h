@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * io/sampler.h - which sample stands where: the order of every epoch, computed per index (no list of N).
  *
- * One or several datasets ("sources") are mixed by weight; an epoch has as many samples as all of them together, a source
- * appears w_i / sum(w) of it (largest remainder) and walks its own keyed permutation, reshuffled each pass. Of each source
- * a keyed share may be held out for evaluation. Pure functions after creation; thread-safe. */
+ * One or several datasets ("sources") are mixed by weight; an epoch has as many samples as all of them
+ * together, a source appears w_i / sum(w) of it (largest remainder) and walks its own keyed permutation,
+ * reshuffled each pass. Of each source a keyed share may be held out for evaluation. Pure functions after
+ * creation; thread-safe. */
 #ifndef FSFM_IO_SAMPLER_H
 #define FSFM_IO_SAMPLER_H
 
@@ -29,19 +30,23 @@ typedef struct {
 /* Where a place of the run leads. */
 typedef struct {
     int source;
-    uint32_t pass;   /* how often the source was walked through before: masks and views count by (pass, source, sample) */
-    int64_t sample;  /* index in the source, in id order */
+    uint32_t pass;  /* how often the source was walked through before: masks and views count by (pass, source,
+                       sample) */
+    int64_t sample; /* index in the source, in id order */
 } fsfm_place;
 
-/* eval_share of each source (by keyed hash of the sample's index) is never given out by fsfm_sampler_place(). */
-FSFM_MUST_USE fsfm_status fsfm_sampler_create(const fsfm_sampler_source *sources, int count, uint64_t seed,
-                                              double eval_share, fsfm_sampler **out, fsfm_error *err);
+/* eval_share of each source (by keyed hash of the sample's index) is never given out by fsfm_sampler_place().
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_sampler_create(const fsfm_sampler_source *sources, int count, uint64_t seed,
+                                double eval_share, fsfm_sampler **out, fsfm_error *err);
 void fsfm_sampler_free(fsfm_sampler **sampler);
 /* N: samples of an epoch (held-out ones not counted). */
 int64_t fsfm_sampler_epoch_samples(const fsfm_sampler *sampler);
 /* The sample at position (< N) of the order of epoch. */
 fsfm_place fsfm_sampler_place(const fsfm_sampler *sampler, uint32_t epoch, int64_t position);
-/* The training sample that replaces a damaged one: the next index of its source that is not held out, same pass. */
+/* The training sample that replaces a damaged one: the next index of its source that is not held out, same
+ * pass. */
 fsfm_place fsfm_sampler_replacement(const fsfm_sampler *sampler, fsfm_place place);
 /* Held-out samples, in index order over the sources. */
 int64_t fsfm_sampler_held_out(const fsfm_sampler *sampler);

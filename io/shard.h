@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * io/shard.h - one HDF5 shard of a packed dataset, format fsfm-shard-1 (DESIGN.md, "Data: HDF5 shards").
  *
- * A shard is written once, from front to back, under a temporary name. For reading, HDF5 is asked once where the arrays
- * lie (fsfm_shard_layout, plain data); samples are then read with pread by any number of threads. */
+ * A shard is written once, from front to back, under a temporary name. For reading, HDF5 is asked once where
+ * the arrays lie (fsfm_shard_layout, plain data); samples are then read with pread by any number of threads.
+ */
 #ifndef FSFM_IO_SHARD_H
 #define FSFM_IO_SHARD_H
 
@@ -15,7 +16,10 @@
 
 typedef enum { FSFM_ENCODING_RAW, FSFM_ENCODING_JPEG } fsfm_encoding;
 
-enum { FSFM_REGIONS_P16 = 196, FSFM_REGIONS_P14 = 256 }; /* patches of a 224 image; (size / 16)^2, (size / 14)^2 */
+enum {
+    FSFM_REGIONS_P16 = 196,
+    FSFM_REGIONS_P14 = 256
+}; /* patches of a 224 image; (size / 16)^2, (size / 14)^2 */
 
 /* What every sample of a shard looks like. */
 typedef struct {
@@ -45,16 +49,21 @@ typedef struct {
 } fsfm_pixel_sums;
 
 typedef struct fsfm_shard_writer fsfm_shard_writer;
-/* Creates path under a temporary name. count_max: most samples that can come (raw: the space is laid out before). */
-FSFM_MUST_USE fsfm_status fsfm_shard_writer_open(const char *path, const fsfm_shard_kind *kind, int64_t count_max,
-                                                 fsfm_shard_writer **out, fsfm_error *err);
-FSFM_MUST_USE fsfm_status fsfm_shard_writer_add(fsfm_shard_writer *writer, const fsfm_shard_sample *sample,
-                                                fsfm_error *err);
-/* Adds sums, the hash of the plan that it was packed by and its part of the quarantine list ("path: reason" lines) as
- * attributes and datasets, fsyncs and renames. Ends the writer in every case; on failure nothing is left at path. */
-FSFM_MUST_USE fsfm_status fsfm_shard_writer_finish(fsfm_shard_writer **writer, const fsfm_pixel_sums *sums,
-                                                   uint64_t plan_xxh3, const char *const *quarantine,
-                                                   int64_t quarantine_count, fsfm_error *err);
+/* Creates path under a temporary name. count_max: most samples that can come (raw: the space is laid out
+ * before). */
+FSFM_MUST_USE
+fsfm_status fsfm_shard_writer_open(const char *path, const fsfm_shard_kind *kind, int64_t count_max,
+                                   fsfm_shard_writer **out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_shard_writer_add(fsfm_shard_writer *writer, const fsfm_shard_sample *sample,
+                                  fsfm_error *err);
+/* Adds sums, the hash of the plan that it was packed by and its part of the quarantine list ("path: reason"
+ * lines) as attributes and datasets, fsyncs and renames. Ends the writer in every case; on failure nothing is
+ * left at path. */
+FSFM_MUST_USE
+fsfm_status fsfm_shard_writer_finish(fsfm_shard_writer **writer, const fsfm_pixel_sums *sums,
+                                     uint64_t plan_xxh3, const char *const *quarantine,
+                                     int64_t quarantine_count, fsfm_error *err);
 void fsfm_shard_writer_abandon(fsfm_shard_writer **writer); /* accepts NULL; removes the temporary file */
 
 /* Where things lie in the file; offsets in bytes, 0 where a dataset is absent. Plain data. */
@@ -71,9 +80,11 @@ typedef struct {
     uint64_t label, frame;    /* (count) i8, i32 */
 } fsfm_shard_layout;
 
-/* Opens path with HDF5 (under the one lock around HDF5), checks format, version, shapes, types, and that no dataset
- * reaches past the end of the file, and closes it again. Messages name the file and the broken rule. */
-FSFM_MUST_USE fsfm_status fsfm_shard_read_layout(const char *path, fsfm_shard_layout *out, fsfm_error *err);
+/* Opens path with HDF5 (under the one lock around HDF5), checks format, version, shapes, types, and that no
+ * dataset reaches past the end of the file, and closes it again. Messages name the file and the broken rule.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_shard_read_layout(const char *path, fsfm_shard_layout *out, fsfm_error *err);
 
 /* The parts that only packing and people need. */
 typedef struct {
@@ -82,11 +93,13 @@ typedef struct {
     char **quarantine; /* owned */
     int64_t quarantine_count;
 } fsfm_shard_record;
-FSFM_MUST_USE fsfm_status fsfm_shard_read_record(const char *path, fsfm_shard_record *out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_shard_read_record(const char *path, fsfm_shard_record *out, fsfm_error *err);
 void fsfm_shard_record_free(fsfm_shard_record *record);
 /* Ids of samples [first, first + count); owned strings in out. which: "id", "group" or "domain". */
-FSFM_MUST_USE fsfm_status fsfm_shard_read_strings(const char *path, const char *which, int64_t first, int64_t count,
-                                                  char **out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_shard_read_strings(const char *path, const char *which, int64_t first, int64_t count,
+                                    char **out, fsfm_error *err);
 
 /* A sample as stored, read by pread into buffers that grow as needed. One per thread. */
 typedef struct {
@@ -100,21 +113,25 @@ typedef struct {
     int8_t label;
 } fsfm_stored_sample;
 
-/* Reads sample index through the open descriptor fd and compares both checksums. image_into: for raw shards, where the
- * pixels go (NULL: into out->image). FSFM_ERR_FORMAT if a checksum does not match or lengths make no sense; FSFM_ERR_IO if
- * the file cannot be read. */
-FSFM_MUST_USE fsfm_status fsfm_shard_pread(int fd, const fsfm_shard_layout *layout, int64_t index, uint8_t *image_into,
-                                           fsfm_stored_sample *out, fsfm_error *err);
+/* Reads sample index through the open descriptor fd and compares both checksums. image_into: for raw shards,
+ * where the pixels go (NULL: into out->image). FSFM_ERR_FORMAT if a checksum does not match or lengths make
+ * no sense; FSFM_ERR_IO if the file cannot be read. */
+FSFM_MUST_USE
+fsfm_status fsfm_shard_pread(int fd, const fsfm_shard_layout *layout, int64_t index, uint8_t *image_into,
+                             fsfm_stored_sample *out, fsfm_error *err);
 void fsfm_stored_sample_free(fsfm_stored_sample *sample);
 
-/* xxh3 over everything in the shard that has one of its own: reads all samples. bad gets up to bad_max indices whose
- * checksum does not match; *bad_count counts all. */
-FSFM_MUST_USE fsfm_status fsfm_shard_verify(const char *path, int64_t *bad, int64_t bad_max, int64_t *bad_count,
-                                            fsfm_error *err);
+/* xxh3 over everything in the shard that has one of its own: reads all samples. bad gets up to bad_max
+ * indices whose checksum does not match; *bad_count counts all. */
+FSFM_MUST_USE
+fsfm_status fsfm_shard_verify(const char *path, int64_t *bad, int64_t bad_max, int64_t *bad_count,
+                              fsfm_error *err);
 /* XXH3-64 of all xxh3 and xxh3_meta entries and ids in order: a shard's entry in dataset.yaml. */
-FSFM_MUST_USE fsfm_status fsfm_shard_checksum(const char *path, uint64_t *out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_shard_checksum(const char *path, uint64_t *out, fsfm_error *err);
 
-/* The one lock around HDF5, as not every build of it is thread-safe; also switches HDF5's own printing off. */
+/* The one lock around HDF5, as not every build of it is thread-safe; also switches HDF5's own printing off.
+ */
 void fsfm_hdf5_lock(void);
 void fsfm_hdf5_unlock(void);
 #endif

@@ -34,18 +34,25 @@ typedef struct {
 extern const fsfm_settings_part fsfm_settings_parts[]; /* in the order in which they are listed */
 extern const int fsfm_settings_part_count;
 
-/* Finds a key; NULL if there is none. *owner gets the struct within settings. nearest, where not NULL, gets the known key
- * most like it. */
-const fsfm_option *fsfm_settings_find(fsfm_settings *settings, const char *key, void **owner, const char **nearest);
+/* Finds a key; NULL if there is none. *owner gets the struct within settings. nearest, where not NULL, gets
+ * the known key most like it. */
+const fsfm_option *fsfm_settings_find(fsfm_settings *settings, const char *key, void **owner,
+                                      const char **nearest);
 
-/* Reads file, applies overrides ("key=value") in order, resolves the preset and checks combinations. Errors are
- * FSFM_ERR_ARG and read "FILE:LINE:COLUMN: key: expected ..., found ..." or "argument N: key: ...", an unknown key names the
- * nearest one. warning gets one line about what is allowed but odd (warm-up >= epochs), else "". */
-FSFM_MUST_USE fsfm_status fsfm_settings_load(const char *file, int override_count, char *const *overrides,
-                                             fsfm_settings *out, char warning[256], fsfm_error *err);
-/* The resolved configuration as YAML, every key with its value; an owned string. Reading it gives the same settings. */
-FSFM_MUST_USE fsfm_status fsfm_settings_write(const fsfm_settings *settings, char **yaml, fsfm_error *err);
-/* Compares with a configuration written by fsfm_settings_write(): FSFM_ERR_ARG naming key, old and new value if a key
- * differs that may not change on resume. reduction exact: train.micro_batch may not change either. */
-FSFM_MUST_USE fsfm_status fsfm_settings_compare(const fsfm_settings *settings, const char *old_yaml, fsfm_error *err);
+/* Reads file, applies overrides ("key=value") in order, resolves the preset and checks combinations. Errors
+ * are FSFM_ERR_ARG and read "FILE:LINE:COLUMN: key: expected ..., found ..." or "argument N: key: ...", an
+ * unknown key names the nearest one. warning gets one line about what is allowed but odd (warm-up >= epochs),
+ * else "". */
+FSFM_MUST_USE
+fsfm_status fsfm_settings_load(const char *file, int override_count, char *const *overrides,
+                               fsfm_settings *out, char warning[256], fsfm_error *err);
+/* The resolved configuration as YAML, every key with its value; an owned string. Reading it gives the same
+ * settings. */
+FSFM_MUST_USE
+fsfm_status fsfm_settings_write(const fsfm_settings *settings, char **yaml, fsfm_error *err);
+/* Compares with a configuration written by fsfm_settings_write(): FSFM_ERR_ARG naming key, old and new value
+ * if a key differs that may not change on resume. reduction exact: train.micro_batch may not change either.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_settings_compare(const fsfm_settings *settings, const char *old_yaml, fsfm_error *err);
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mpi/comm.h - the one place that calls MPI.
  *
- * Every function but rank() and size() is collective unless it says otherwise. A rank that cannot reach its peers cannot
- * agree with them either: a failing MPI call prints one line and aborts the whole job. */
+ * Every function but rank() and size() is collective unless it says otherwise. A rank that cannot reach its
+ * peers cannot agree with them either: a failing MPI call prints one line and aborts the whole job. */
 #ifndef FSFM_MPI_COMM_H
 #define FSFM_MPI_COMM_H
 
@@ -13,9 +13,11 @@
 
 typedef struct fsfm_comm fsfm_comm;
 
-/* Starts MPI (thread level: funneled) when the process was started by a launcher (mpirun, srun), so that a process alone
- * starts in milliseconds; without one the communicator has one rank and calls nothing. Once a process. */
-FSFM_MUST_USE fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err);
+/* Starts MPI (thread level: funneled) when the process was started by a launcher (mpirun, srun), so that a
+ * process alone starts in milliseconds; without one the communicator has one rank and calls nothing. Once a
+ * process. */
+FSFM_MUST_USE
+fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err);
 void fsfm_comm_stop(fsfm_comm **comm);
 int fsfm_comm_rank(const fsfm_comm *comm);
 int fsfm_comm_size(const fsfm_comm *comm);
@@ -23,9 +25,10 @@ int fsfm_comm_size(const fsfm_comm *comm);
 int fsfm_comm_local_rank(const fsfm_comm *comm);
 int fsfm_comm_local_size(const fsfm_comm *comm);
 
-/* All ranks return the same status and message: those of the lowest failing rank. Its message is prefixed by "rank R"
- * where there is more than one rank. */
-FSFM_MUST_USE fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err);
+/* All ranks return the same status and message: those of the lowest failing rank. Its message is prefixed by
+ * "rank R" where there is more than one rank. */
+FSFM_MUST_USE
+fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err);
 
 void fsfm_comm_barrier(fsfm_comm *comm);
 void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root);

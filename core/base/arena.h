@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/base/arena.h - one allocation for everything that lives equally long.
  *
- * A layout function is run twice: on a measuring arena (base NULL), which only counts, then on the real one. One
- * list of buffers, so sizes and pointers agree. Memory may be device memory: the arena never touches it. */
+ * A layout function is run twice: on a measuring arena (base NULL), which only counts, then on the real one.
+ * One list of buffers, so sizes and pointers agree. Memory may be device memory: the arena never touches it.
+ */
 #ifndef FSFM_CORE_BASE_ARENA_H
 #define FSFM_CORE_BASE_ARENA_H
 

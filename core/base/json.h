@@ -28,7 +28,8 @@ void fsfm_json_list_end(fsfm_json *json);
 void fsfm_json_text(fsfm_json *json, const char *key, const char *text); /* NULL: null */
 void fsfm_json_int(fsfm_json *json, const char *key, int64_t value);
 void fsfm_json_bool(fsfm_json *json, const char *key, bool value);
-/* 17 significant digits, so that the same double gives the same text and comes back; null where not finite. */
+/* 17 significant digits, so that the same double gives the same text and comes back; null where not finite.
+ */
 void fsfm_json_real(fsfm_json *json, const char *key, double value);
 
 #ifdef __cplusplus

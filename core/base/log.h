@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/base/log.h - what a person reads while a command runs: lines, and a bar that renews itself on a terminal. */
+ * core/base/log.h - what a person reads while a command runs: lines, and a bar that renews itself on a
+ * terminal. */
 #ifndef FSFM_CORE_BASE_LOG_H
 #define FSFM_CORE_BASE_LOG_H
 

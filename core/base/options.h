@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/base/options.h - tables of configuration keys.
  *
- * Each library owns a plain struct of its options and one table beside it; whoever reads a configuration fills the
- * struct through the table. Help, `fsfm config list`, the JSON Schema and error messages come from the same rows. */
+ * Each library owns a plain struct of its options and one table beside it; whoever reads a configuration
+ * fills the struct through the table. Help, `fsfm config list`, the JSON Schema and error messages come from
+ * the same rows. */
 #ifndef FSFM_CORE_BASE_OPTIONS_H
 #define FSFM_CORE_BASE_OPTIONS_H
 
@@ -52,10 +53,10 @@ typedef struct {
     bool may_change;            /* a resumed run may have another value */
 } fsfm_option;
 
-/* Parses text into the member of owner. The message says what was expected and what was found, without the key:
- * "expected a number from 0 to 1, found 'high'". */
-FSFM_MUST_USE fsfm_status fsfm_option_set(const fsfm_option *option, void *owner, const char *text,
-                                          fsfm_error *err);
+/* Parses text into the member of owner. The message says what was expected and what was found, without the
+ * key: "expected a number from 0 to 1, found 'high'". */
+FSFM_MUST_USE
+fsfm_status fsfm_option_set(const fsfm_option *option, void *owner, const char *text, fsfm_error *err);
 /* Sets every member to its default. */
 void fsfm_options_defaults(const fsfm_option *table, int count, void *owner);
 /* Writes the member as it would be written in YAML (17 digits where a double needs them); returns out. */

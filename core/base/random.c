@@ -23,7 +23,8 @@ void fsfm_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
     out[3] = c3;
 }
 
-/* The key is the whole seed; purpose, epoch and sample fill the counter, whose first word's low bits count blocks. */
+/* The key is the whole seed; purpose, epoch and sample fill the counter, whose first word's low bits count
+ * blocks. */
 fsfm_random fsfm_random_stream(uint64_t seed, fsfm_random_purpose purpose, uint32_t epoch, uint64_t sample)
 {
     const fsfm_random random = {
@@ -57,8 +58,8 @@ double fsfm_random_double(fsfm_random *random)
 
 uint32_t fsfm_random_below(fsfm_random *random, uint32_t bound)
 {
-    /* Lemire, "Fast random integer generation in an interval", 2019: the high word of a product, biased low words
-     * rejected. */
+    /* Lemire, "Fast random integer generation in an interval", 2019: the high word of a product, biased low
+     * words rejected. */
     uint64_t product = (uint64_t)fsfm_random_u32(random) * bound;
     if ((uint32_t)product < bound) {
         const uint32_t threshold = (uint32_t)-bound % bound;

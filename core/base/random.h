@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/base/random.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random
- * numbers: as easy as 1, 2, 3", SC 2011).
+ * core/base/random.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel
+ * random numbers: as easy as 1, 2, 3", SC 2011).
  *
  * A stream is keyed by (seed, purpose) and counted by (epoch, sample): what a sample draws depends on nothing
  * else, not on ranks, threads, batch sizes or restarts. */
@@ -37,7 +37,8 @@ typedef struct {
 /* One application of Philox4x32-10. */
 void fsfm_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* A stream at its beginning. Streams with different arguments are independent; each holds 2^18 numbers or more. */
+/* A stream at its beginning. Streams with different arguments are independent; each holds 2^18 numbers or
+ * more. */
 fsfm_random fsfm_random_stream(uint64_t seed, fsfm_random_purpose purpose, uint32_t epoch, uint64_t sample);
 
 uint32_t fsfm_random_u32(fsfm_random *random);

@@ -109,7 +109,8 @@ static fsfm_status start_workers(fsfm_thread_pool *pool, fsfm_error *err)
     return FSFM_OK;
 }
 
-fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out, fsfm_error *err)
+fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
+                                   fsfm_error *err)
 {
     *out = NULL;
     fsfm_thread_pool *pool = calloc(1, sizeof *pool);
@@ -170,7 +171,8 @@ void fsfm_thread_pool_stop(fsfm_thread_pool **pool)
 int fsfm_processors_available(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1; /* over 1,024 processors: the caller may say how many */
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1; /* over 1,024 processors: the caller may say how many */
     const int count = CPU_COUNT(&set);
     return count > 0 ? count : 1;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/base/thread_pool.h - a team of threads for loops inside one step.
  *
- * Work is cut into numbered pieces by the caller, by shape alone; which thread takes a piece changes from run to
- * run, so a piece must not depend on it: then results do not depend on the number of threads. */
+ * Work is cut into numbered pieces by the caller, by shape alone; which thread takes a piece changes from run
+ * to run, so a piece must not depend on it: then results do not depend on the number of threads. */
 #ifndef FSFM_CORE_BASE_THREAD_POOL_H
 #define FSFM_CORE_BASE_THREAD_POOL_H
 
@@ -19,10 +19,11 @@ typedef struct fsfm_thread_pool fsfm_thread_pool;
 /* Does piece number piece; thread (0 .. threads - 1) names the scratch memory it may use. */
 typedef void (*fsfm_piece_fn)(void *context, int64_t piece, int thread);
 
-/* threads >= 1, the caller's thread included (threads - 1 are started). setup, where not NULL, runs first on every
- * thread of the team, the caller's included, with its number. The caller owns *out. */
-FSFM_MUST_USE fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
-                                                 fsfm_error *err);
+/* threads >= 1, the caller's thread included (threads - 1 are started). setup, where not NULL, runs first on
+ * every thread of the team, the caller's included, with its number. The caller owns *out. */
+FSFM_MUST_USE
+fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
+                                   fsfm_error *err);
 int fsfm_thread_pool_size(const fsfm_thread_pool *pool);
 /* Runs all pieces and returns when the last is done. One caller at a time; allocates nothing. */
 void fsfm_thread_pool_run(fsfm_thread_pool *pool, int64_t pieces, fsfm_piece_fn fn, void *context);

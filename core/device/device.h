@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/device.h - the table of operations that a step is made of. cpu/ and cuda/ each fill one.
  *
- * The table is written for a GPU's sake: every operation is enqueued in order on one queue, takes device memory and
- * returns nothing to the host; an error may surface later, at synchronize. Operations allocate nothing. All arrays are
- * dense and row-major. Axes: B images, T tokens (class token first), K kept patches, L patches, C channels, H heads,
- * D = C / H, P values per patch (patch * patch * 3), N rows.
+ * The table is written for a GPU's sake: every operation is enqueued in order on one queue, takes device
+ * memory and returns nothing to the host; an error may surface later, at synchronize. Operations allocate
+ * nothing. All arrays are dense and row-major. Axes: B images, T tokens (class token first), K kept patches,
+ * L patches, C channels, H heads, D = C / H, P values per patch (patch * patch * 3), N rows.
  *
  * fsfm_act is an activation in the device's compute precision (float, or bfloat16); `float` is always float:
- * parameters, gradients, statistics. "Sets" means that the old contents do not matter; "adds" that they stay in.
+ * parameters, gradients, statistics. "Sets" means that the old contents do not matter; "adds" that they stay
+ * in.
  *
- * Results never depend on the number of threads: work is cut into pieces by shape alone, and every sum has one order. */
+ * Results never depend on the number of threads: work is cut into pieces by shape alone, and every sum has
+ * one order. */
 #ifndef FSFM_CORE_DEVICE_DEVICE_H
 #define FSFM_CORE_DEVICE_DEVICE_H
 
@@ -30,8 +32,8 @@ typedef struct fsfm_device fsfm_device;
 typedef enum { FSFM_DEVICE_AUTO, FSFM_DEVICE_CPU, FSFM_DEVICE_CUDA } fsfm_device_kind;
 typedef enum { FSFM_PRECISION_FP32, FSFM_PRECISION_BF16 } fsfm_precision;
 
-/* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), bias (Cout) or NULL,
- * residual (N, Cout) or NULL, may be out. */
+/* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), bias (Cout) or
+ * NULL, residual (N, Cout) or NULL, may be out. */
 typedef struct {
     int64_t N, Cin, Cout;
     const fsfm_act *x;
@@ -40,8 +42,8 @@ typedef struct {
     fsfm_act *out;
 } fsfm_linear_args;
 
-/* dx (N, Cin) = dout weight: set, or added if dx_adds; dx NULL: not wanted. dweight += dout^T x, dbias += sum of dout
- * over rows; each NULL: not wanted (x is then not read). */
+/* dx (N, Cin) = dout weight: set, or added if dx_adds; dx NULL: not wanted. dweight += dout^T x, dbias += sum
+ * of dout over rows; each NULL: not wanted (x is then not read). */
 typedef struct {
     int64_t N, Cin, Cout;
     const fsfm_act *x;
@@ -52,8 +54,8 @@ typedef struct {
     float *dweight, *dbias;
 } fsfm_linear_backward_args;
 
-/* out = (x - mean) rstd weight + bias over the last axis of (N, C), then max(0, .) if relu. mean, rstd (N) are kept for
- * backward; both NULL: not kept. out must not be x. */
+/* out = (x - mean) rstd weight + bias over the last axis of (N, C), then max(0, .) if relu. mean, rstd (N)
+ * are kept for backward; both NULL: not kept. out must not be x. */
 typedef struct {
     int64_t N, C;
     float eps;
@@ -64,8 +66,8 @@ typedef struct {
     float *mean, *rstd;
 } fsfm_layernorm_args;
 
-/* dx (N, C) set or added; dweight, dbias (C) added. relu: out is forward's result (masks dout); else out may be NULL.
- * dx may be dout where it is set. */
+/* dx (N, C) set or added; dweight, dbias (C) added. relu: out is forward's result (masks dout); else out may
+ * be NULL. dx may be dout where it is set. */
 typedef struct {
     int64_t N, C;
     bool relu;
@@ -91,8 +93,8 @@ typedef struct {
 } fsfm_gelu_backward_args;
 
 /* Multi-head self-attention, scale D^-0.5. qkv (B, T, 3, H, D) -> out (B, T, H, D). The last token stands for
- * last_multiplicity (>= 1) equal ones: as a key its weight in the softmax counts that often. log_sum (B, H, T): logarithm
- * of the softmax denominators, for backward; NULL: not kept. */
+ * last_multiplicity (>= 1) equal ones: as a key its weight in the softmax counts that often. log_sum (B, H,
+ * T): logarithm of the softmax denominators, for backward; NULL: not kept. */
 typedef struct {
     int64_t B, T, H, D;
     float last_multiplicity;
@@ -101,8 +103,8 @@ typedef struct {
     float *log_sum;
 } fsfm_attention_args;
 
-/* dqkv (B, T, 3, H, D) set. out and log_sum are forward's. The last token's rows of dout hold, and of dqkv get, the sum
- * over its copies. */
+/* dqkv (B, T, 3, H, D) set. out and log_sum are forward's. The last token's rows of dout hold, and of dqkv
+ * get, the sum over its copies. */
 typedef struct {
     int64_t B, T, H, D;
     float last_multiplicity;
@@ -111,8 +113,9 @@ typedef struct {
     fsfm_act *dqkv;
 } fsfm_attention_backward_args;
 
-/* Images as they are uploaded: uint8 (B, size, size, 3) with mean and std of the channels in units of [0, 1]; a pixel
- * is (u8 / 255 - mean) / std. Or floats that are normalised already. Exactly one of u8 and f32 is not NULL. */
+/* Images as they are uploaded: uint8 (B, size, size, 3) with mean and std of the channels in units of [0, 1];
+ * a pixel is (u8 / 255 - mean) / std. Or floats that are normalised already. Exactly one of u8 and f32 is not
+ * NULL. */
 typedef struct {
     int64_t size, patch; /* pixels; size is a multiple of patch */
     const uint8_t *u8;   /* (B, size, size, 3) */
@@ -120,8 +123,8 @@ typedef struct {
     float mean[3], std[3];
 } fsfm_images;
 
-/* out (B, K, P): the patches index (B, K) of each image, in the order (channel, row, column) of patch_embed's weight;
- * index NULL: all, K = L. */
+/* out (B, K, P): the patches index (B, K) of each image, in the order (channel, row, column) of patch_embed's
+ * weight; index NULL: all, K = L. */
 typedef struct {
     int64_t B, K;
     fsfm_images images;
@@ -147,9 +150,9 @@ typedef struct {
     float *dclass;
 } fsfm_embed_backward_args;
 
-/* Tokens back in image order: out (B, 1 + L, C); row 0 = x's row 0; row 1 + l = x's row 1 + slot (B, L) at l, or fill (C)
- * where slot is -1; plus position (L, C) on rows 1.. where not NULL. x (B, 1 + K, C).
- * slot NULL: the one-token form, L = K + 1: x's rows in their order, then fill once. */
+/* Tokens back in image order: out (B, 1 + L, C); row 0 = x's row 0; row 1 + l = x's row 1 + slot (B, L) at l,
+ * or fill (C) where slot is -1; plus position (L, C) on rows 1.. where not NULL. x (B, 1 + K, C). slot NULL:
+ * the one-token form, L = K + 1: x's rows in their order, then fill once. */
 typedef struct {
     int64_t B, K, L, C;
     const fsfm_act *x;
@@ -199,8 +202,8 @@ typedef struct {
     fsfm_act *dx;
 } fsfm_normalize_backward_args;
 
-/* sum += sum over rows of offset + slope q.k; dq = dslope k, set (NULL: not wanted). q, k (N, C) l2-normalised.
- * cosine: offset 0, slope -0.5; byol: offset 2, slope -2. */
+/* sum += sum over rows of offset + slope q.k; dq = dslope k, set (NULL: not wanted). q, k (N, C)
+ * l2-normalised. cosine: offset 0, slope -0.5; byol: offset 2, slope -2. */
 typedef struct {
     int64_t N, C;
     const float *q, *k;
@@ -210,8 +213,8 @@ typedef struct {
     float *dq;
 } fsfm_dot_loss_args;
 
-/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = first + i; q (N, C), keys (M, C) of the whole
- * global batch; logits (N, M) is scratch; dq (N, C) set: gradient times dscale (NULL: not wanted). */
+/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = first + i; q (N, C), keys (M, C) of the
+ * whole global batch; logits (N, M) is scratch; dq (N, C) set: gradient times dscale (NULL: not wanted). */
 typedef struct {
     int64_t N, M, C, first;
     const float *q, *keys;
@@ -221,10 +224,11 @@ typedef struct {
     float *dq;
 } fsfm_infonce_args;
 
-/* Reconstruction. pred (B, 1 + L, P), row 0 (class token) not looked at, P in the order (row, column, channel).
- * Target of a patch: its pixels, if norm_pix minus their mean over sqrt(variance with P - 1, + 1e-6).
- * With e = mean squared error of a patch: sums[0] += sum of mask e, sums[1] += sum of region e (mask, region (B, L), 0/1).
- * dpred (B, 1 + L, P) set: gradient of dmask sum(mask e) + dregion sum(region e); 0 in row 0; NULL: not wanted. */
+/* Reconstruction. pred (B, 1 + L, P), row 0 (class token) not looked at, P in the order (row, column,
+ * channel). Target of a patch: its pixels, if norm_pix minus their mean over sqrt(variance with P - 1, +
+ * 1e-6). With e = mean squared error of a patch: sums[0] += sum of mask e, sums[1] += sum of region e (mask,
+ * region (B, L), 0/1). dpred (B, 1 + L, P) set: gradient of dmask sum(mask e) + dregion sum(region e); 0 in
+ * row 0; NULL: not wanted. */
 typedef struct {
     int64_t B, L;
     fsfm_images images;
@@ -250,32 +254,40 @@ typedef struct {
 typedef struct { /* every entry is mandatory */
     fsfm_status (*alloc)(fsfm_device *dev, size_t size_bytes, void **ptr_dev, fsfm_error *err);
     void (*free)(fsfm_device *dev, void *ptr_dev); /* accepts NULL */
-    fsfm_status (*upload)(fsfm_device *dev, void *dst_dev, const void *src_host, size_t size_bytes, fsfm_error *err);
+    fsfm_status (*upload)(fsfm_device *dev, void *dst_dev, const void *src_host, size_t size_bytes,
+                          fsfm_error *err);
     /* Waits for everything before it; the data is there on return. */
-    fsfm_status (*download)(fsfm_device *dev, void *dst_host, const void *src_dev, size_t size_bytes, fsfm_error *err);
-    fsfm_status (*copy)(fsfm_device *dev, void *dst_dev, const void *src_dev, size_t size_bytes, fsfm_error *err);
+    fsfm_status (*download)(fsfm_device *dev, void *dst_host, const void *src_dev, size_t size_bytes,
+                            fsfm_error *err);
+    fsfm_status (*copy)(fsfm_device *dev, void *dst_dev, const void *src_dev, size_t size_bytes,
+                        fsfm_error *err);
     fsfm_status (*zero)(fsfm_device *dev, void *dst_dev, size_t size_bytes, fsfm_error *err);
     fsfm_status (*synchronize)(fsfm_device *dev, fsfm_error *err); /* where late kernel errors surface */
-    /* The floats at params[0, count) were changed: what the device keeps that was derived from them is stale. */
+    /* The floats at params[0, count) were changed: what the device keeps that was derived from them is stale.
+     */
     fsfm_status (*params_changed)(fsfm_device *dev, const float *params, int64_t count, fsfm_error *err);
 
     fsfm_status (*linear)(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);
     fsfm_status (*linear_backward)(fsfm_device *dev, const fsfm_linear_backward_args *args, fsfm_error *err);
     fsfm_status (*layernorm)(fsfm_device *dev, const fsfm_layernorm_args *args, fsfm_error *err);
-    fsfm_status (*layernorm_backward)(fsfm_device *dev, const fsfm_layernorm_backward_args *args, fsfm_error *err);
+    fsfm_status (*layernorm_backward)(fsfm_device *dev, const fsfm_layernorm_backward_args *args,
+                                      fsfm_error *err);
     fsfm_status (*gelu)(fsfm_device *dev, const fsfm_gelu_args *args, fsfm_error *err);
     fsfm_status (*gelu_backward)(fsfm_device *dev, const fsfm_gelu_backward_args *args, fsfm_error *err);
     fsfm_status (*attention)(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err);
-    fsfm_status (*attention_backward)(fsfm_device *dev, const fsfm_attention_backward_args *args, fsfm_error *err);
+    fsfm_status (*attention_backward)(fsfm_device *dev, const fsfm_attention_backward_args *args,
+                                      fsfm_error *err);
     fsfm_status (*patches)(fsfm_device *dev, const fsfm_patches_args *args, fsfm_error *err);
     fsfm_status (*embed)(fsfm_device *dev, const fsfm_embed_args *args, fsfm_error *err);
     fsfm_status (*embed_backward)(fsfm_device *dev, const fsfm_embed_backward_args *args, fsfm_error *err);
     fsfm_status (*unshuffle)(fsfm_device *dev, const fsfm_unshuffle_args *args, fsfm_error *err);
-    fsfm_status (*unshuffle_backward)(fsfm_device *dev, const fsfm_unshuffle_backward_args *args, fsfm_error *err);
+    fsfm_status (*unshuffle_backward)(fsfm_device *dev, const fsfm_unshuffle_backward_args *args,
+                                      fsfm_error *err);
     fsfm_status (*mean)(fsfm_device *dev, const fsfm_mean_args *args, fsfm_error *err);
     fsfm_status (*mean_backward)(fsfm_device *dev, const fsfm_mean_backward_args *args, fsfm_error *err);
     fsfm_status (*normalize)(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err);
-    fsfm_status (*normalize_backward)(fsfm_device *dev, const fsfm_normalize_backward_args *args, fsfm_error *err);
+    fsfm_status (*normalize_backward)(fsfm_device *dev, const fsfm_normalize_backward_args *args,
+                                      fsfm_error *err);
     fsfm_status (*dot_loss)(fsfm_device *dev, const fsfm_dot_loss_args *args, fsfm_error *err);
     fsfm_status (*infonce)(fsfm_device *dev, const fsfm_infonce_args *args, fsfm_error *err);
     fsfm_status (*patch_loss)(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err);
@@ -286,7 +298,8 @@ typedef struct { /* every entry is mandatory */
     /* y[i] += x[i] */
     fsfm_status (*add)(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
     /* *sum_dev = sum of x[i]^2 in double, in an order fixed by count */
-    fsfm_status (*norm_squared)(fsfm_device *dev, int64_t count, const float *x, double *sum_dev, fsfm_error *err);
+    fsfm_status (*norm_squared)(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,
+                                fsfm_error *err);
 } fsfm_device_ops;
 
 /* What every backend's device begins with. */
@@ -301,16 +314,19 @@ struct fsfm_device {
     char isa[32];  /* instruction set that decides the bits; equal on all ranks of an exact run */
 };
 
-/* Opens a device. threads: of the CPU backend. note gets one line to tell the user when something asked for is not
- * there and another thing is used, else "". The caller owns *out. */
-FSFM_MUST_USE fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads,
-                                           fsfm_device **out, char note[160], fsfm_error *err);
+/* Opens a device. threads: of the CPU backend. note gets one line to tell the user when something asked for
+ * is not there and another thing is used, else "". The caller owns *out. */
+FSFM_MUST_USE
+fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads, fsfm_device **out,
+                             char note[160], fsfm_error *err);
 void fsfm_device_close(fsfm_device **dev); /* accepts NULL; sets *dev to NULL */
 
 /* An arena's next count activations in the device's precision. */
 fsfm_act *fsfm_arena_acts(fsfm_arena *arena, const fsfm_device *dev, int64_t count);
-/* Allocates what a measuring arena counted, filled with NaN in debug builds; the real arena begins at 0 again. */
-FSFM_MUST_USE fsfm_status fsfm_arena_allocate(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err);
+/* Allocates what a measuring arena counted, filled with NaN in debug builds; the real arena begins at 0
+ * again. */
+FSFM_MUST_USE
+fsfm_status fsfm_arena_allocate(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err);
 void fsfm_arena_release(fsfm_arena *arena, fsfm_device *dev);
 
 #ifdef __cplusplus

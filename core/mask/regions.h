@@ -28,9 +28,9 @@ typedef enum {
 
 const char *fsfm_region_name(int region); /* "brows", ... */
 
-/* bits (patches), row-major over patches of patch x patch pixels; map (size, size), labels 0..10; size is a multiple of
- * patch. A patch has a group if more than threshold of its pixels do (0: any pixel does); a patch that is left without a
- * group then belongs to the group of its most frequent label. */
+/* bits (patches), row-major over patches of patch x patch pixels; map (size, size), labels 0..10; size is a
+ * multiple of patch. A patch has a group if more than threshold of its pixels do (0: any pixel does); a patch
+ * that is left without a group then belongs to the group of its most frequent label. */
 void fsfm_regions_from_map(const uint8_t *map, int size, int patch, int threshold, uint16_t *bits);
 
 #ifdef __cplusplus

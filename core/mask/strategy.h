@@ -22,15 +22,16 @@ int fsfm_mask_budget(int patches, double ratio);
 
 bool fsfm_mask_needs_regions(fsfm_mask_strategy strategy); /* all but random */
 
-/* Draws one mask. bits (patches): region bits, may be NULL where the strategy needs none. mask (patches): 1 = removed,
- * exactly budget ones. region (patches): 1 = patch of the fully covered region; all 0 where there is none.
- * forced_region: the region to cover (scope batch), or FSFM_REGION_NONE to draw it from those present; a forced region
- * that the image lacks gives frp with region empty. Returns the covered region or FSFM_REGION_NONE. */
-int fsfm_mask_draw(fsfm_mask_strategy strategy, int patches, int budget, const uint16_t *bits, int forced_region,
-                   fsfm_random *random, uint8_t *mask, uint8_t *region);
+/* Draws one mask. bits (patches): region bits, may be NULL where the strategy needs none. mask (patches): 1 =
+ * removed, exactly budget ones. region (patches): 1 = patch of the fully covered region; all 0 where there is
+ * none. forced_region: the region to cover (scope batch), or FSFM_REGION_NONE to draw it from those present;
+ * a forced region that the image lacks gives frp with region empty. Returns the covered region or
+ * FSFM_REGION_NONE. */
+int fsfm_mask_draw(fsfm_mask_strategy strategy, int patches, int budget, const uint16_t *bits,
+                   int forced_region, fsfm_random *random, uint8_t *mask, uint8_t *region);
 
-/* scope batch: the region of samples [group * region_group, ...) of the global batch of this step, uniform over the
- * coverable ones. */
+/* scope batch: the region of samples [group * region_group, ...) of the global batch of this step, uniform
+ * over the coverable ones. */
 int fsfm_mask_batch_region(uint64_t seed, int64_t step, int64_t group);
 
 #ifdef __cplusplus

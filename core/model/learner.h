@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/model/learner.h - both networks, their gradients and optimiser on one device: everything a step computes.
+ * core/model/learner.h - both networks, their gradients and optimiser on one device: everything a step
+ * computes.
  *
  * One optimiser step, as the train loop drives it:
  *   fsfm_learner_begin_step()                      gradients and sums to zero
@@ -25,14 +26,15 @@ typedef struct {
     const fsfm_model_options *options; /* resolved; copied */
     int64_t micro_batch;               /* images at a time, at most */
     int64_t kept;                      /* patches that the online network sees of each image (K) */
-    int64_t global_batch;              /* 0: no training (evaluation, export): no gradients, moments, target */
-    int64_t local_batch;               /* images of this process in a step; the target features of so many are held */
-    bool plain;                        /* without the exact savings: rep decoder on all 1 + L tokens, ... */
-    float mean[3], std[3];             /* normalisation of uint8 images */
+    int64_t global_batch;  /* 0: no training (evaluation, export): no gradients, moments, target */
+    int64_t local_batch;   /* images of this process in a step; the target features of so many are held */
+    bool plain;            /* without the exact savings: rep decoder on all 1 + L tokens, ... */
+    float mean[3], std[3]; /* normalisation of uint8 images */
 } fsfm_learner_setup;
 
-/* One micro-batch in host memory, borrowed for the call. Masks: 1 = removed; every row of mask (and target_mask) has the
- * same number of zeros, setup.kept. Exactly one of images_u8 and images_f32 is not NULL. */
+/* One micro-batch in host memory, borrowed for the call. Masks: 1 = removed; every row of mask (and
+ * target_mask) has the same number of zeros, setup.kept. Exactly one of images_u8 and images_f32 is not NULL.
+ */
 typedef struct {
     int64_t B;
     const uint8_t *images_u8;   /* (B, size, size, 3) */
@@ -42,8 +44,8 @@ typedef struct {
     const uint8_t *target_mask; /* (B, L); only with target.view masked */
 } fsfm_learner_input;
 
-/* Integer counts over the global batch: the denominators of the losses, known before backward. A term whose count is 0 is
- * 0. */
+/* Integer counts over the global batch: the denominators of the losses, known before backward. A term whose
+ * count is 0 is 0. */
 typedef struct {
     int64_t samples, masked_patches, region_patches;
 } fsfm_learner_totals;
@@ -61,54 +63,73 @@ typedef struct {
 typedef struct {
     size_t parameters, gradients, optimizer, target, activations, batch;
 } fsfm_learner_memory;
-FSFM_MUST_USE fsfm_status fsfm_learner_measure(const fsfm_device *dev, const fsfm_learner_setup *setup,
-                                               fsfm_learner_memory *out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_measure(const fsfm_device *dev, const fsfm_learner_setup *setup,
+                                 fsfm_learner_memory *out, fsfm_error *err);
 
 /* dev is borrowed and must outlive the learner. All state is zero until set. */
-FSFM_MUST_USE fsfm_status fsfm_learner_open(fsfm_device *dev, const fsfm_learner_setup *setup, fsfm_learner **out,
-                                            fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_open(fsfm_device *dev, const fsfm_learner_setup *setup, fsfm_learner **out,
+                              fsfm_error *err);
 void fsfm_learner_close(fsfm_learner **learner); /* accepts NULL */
 
 const fsfm_parameters *fsfm_learner_parameters(const fsfm_learner *learner);
 
-/* Arrays of the state, for checkpoints: online (total_floats), target (trunk_floats; absent with target.update shared or
- * id.loss none), first and second moments (total_floats). Absent without training. */
-typedef enum { FSFM_STATE_ONLINE, FSFM_STATE_TARGET, FSFM_STATE_MOMENT1, FSFM_STATE_MOMENT2, FSFM_STATES } fsfm_state;
+/* Arrays of the state, for checkpoints: online (total_floats), target (trunk_floats; absent with
+ * target.update shared or id.loss none), first and second moments (total_floats). Absent without training. */
+typedef enum {
+    FSFM_STATE_ONLINE,
+    FSFM_STATE_TARGET,
+    FSFM_STATE_MOMENT1,
+    FSFM_STATE_MOMENT2,
+    FSFM_STATES
+} fsfm_state;
 /* Length in floats; 0 where absent. */
 int64_t fsfm_learner_state_floats(const fsfm_learner *learner, fsfm_state state);
-FSFM_MUST_USE fsfm_status fsfm_learner_get_state(fsfm_learner *learner, fsfm_state state, float *values_host,
-                                                 fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_get_state(fsfm_learner *learner, fsfm_state state, float *values_host,
+                                   fsfm_error *err);
 /* Setting the online weights does not change the target. */
-FSFM_MUST_USE fsfm_status fsfm_learner_set_state(fsfm_learner *learner, fsfm_state state, const float *values_host,
-                                                 fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_set_state(fsfm_learner *learner, fsfm_state state, const float *values_host,
+                                   fsfm_error *err);
 /* target = the online trunk, bit for bit: how every run starts. */
-FSFM_MUST_USE fsfm_status fsfm_learner_copy_target(fsfm_learner *learner, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_copy_target(fsfm_learner *learner, fsfm_error *err);
 
-bool fsfm_learner_has_target(const fsfm_learner *learner); /* id.loss is not none: target() has to be called */
+bool fsfm_learner_has_target(
+    const fsfm_learner *learner); /* id.loss is not none: target() has to be called */
 
-FSFM_MUST_USE fsfm_status fsfm_learner_begin_step(fsfm_learner *learner, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_begin_step(fsfm_learner *learner, fsfm_error *err);
 /* Target features of images [first, first + B) of this process's part of the global batch. */
-FSFM_MUST_USE fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
-                                              fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
+                                fsfm_error *err);
 /* (local_batch, projection_size): what target() computed. Waits. */
-FSFM_MUST_USE fsfm_status fsfm_learner_get_keys(fsfm_learner *learner, float *keys_host, fsfm_error *err);
-/* InfoNCE: (global_batch, projection_size), all ranks' keys in the order of the global batch; global_first is the place of
- * this process's first image in it. */
-FSFM_MUST_USE fsfm_status fsfm_learner_set_keys(fsfm_learner *learner, const float *keys_host, int64_t global_first,
-                                                fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_get_keys(fsfm_learner *learner, float *keys_host, fsfm_error *err);
+/* InfoNCE: (global_batch, projection_size), all ranks' keys in the order of the global batch; global_first is
+ * the place of this process's first image in it. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_set_keys(fsfm_learner *learner, const float *keys_host, int64_t global_first,
+                                  fsfm_error *err);
 /* Tells that gradients [first, first + count) of this micro-batch are complete (enqueued). */
 typedef void (*fsfm_gradients_ready_fn)(void *context, int64_t first, int64_t count);
-/* Forward and backward of the online network on images [first, first + B) of this process's part: gradients and sums are
- * added to. ready may be NULL. */
-FSFM_MUST_USE fsfm_status fsfm_learner_online(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
-                                              const fsfm_learner_totals *totals, fsfm_gradients_ready_fn ready,
-                                              void *ready_context, fsfm_error *err);
+/* Forward and backward of the online network on images [first, first + B) of this process's part: gradients
+ * and sums are added to. ready may be NULL. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_online(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
+                                const fsfm_learner_totals *totals, fsfm_gradients_ready_fn ready,
+                                void *ready_context, fsfm_error *err);
 
 /* Gradients on the device (total_floats), and the sums of what online() saw since begin_step() (waits). */
 float *fsfm_learner_gradients_dev(fsfm_learner *learner);
-FSFM_MUST_USE fsfm_status fsfm_learner_get_sums(fsfm_learner *learner, fsfm_learner_sums *out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_get_sums(fsfm_learner *learner, fsfm_learner_sums *out, fsfm_error *err);
 /* Square of the norm of all gradients, in double and in a fixed order (waits). */
-FSFM_MUST_USE fsfm_status fsfm_learner_norm_squared(fsfm_learner *learner, double *out, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_norm_squared(fsfm_learner *learner, double *out, fsfm_error *err);
 
 typedef struct {
     double lr, ema_momentum;
@@ -116,20 +137,23 @@ typedef struct {
     int64_t adam_t;      /* this update's number, from 1 */
 } fsfm_learner_update;
 /* Clips, updates online weights and moments, then the target (target.update ema). */
-FSFM_MUST_USE fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_update *update,
-                                                   fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_update *update,
+                                     fsfm_error *err);
 
 /* L = L_rec^m + weight_fr L_rec^fr + weight_sim L_sim from sums and totals. */
 fsfm_losses fsfm_losses_from_sums(const fsfm_model_options *options, const fsfm_learner_sums *sums,
                                   const fsfm_learner_totals *totals);
 
 /* Reconstruction losses without gradients: adds to *sums (rec_m, rec_fr only). */
-FSFM_MUST_USE fsfm_status fsfm_learner_evaluate(fsfm_learner *learner, const fsfm_learner_input *input,
-                                                fsfm_learner_sums *sums, fsfm_error *err);
-/* Pixel predictions of every patch, (B, L, P), in the order (row, column, channel), as the network gives them (normalised
- * by patch if loss.norm_pix). */
-FSFM_MUST_USE fsfm_status fsfm_learner_reconstruct(fsfm_learner *learner, const fsfm_learner_input *input,
-                                                   float *pred_host, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_evaluate(fsfm_learner *learner, const fsfm_learner_input *input,
+                                  fsfm_learner_sums *sums, fsfm_error *err);
+/* Pixel predictions of every patch, (B, L, P), in the order (row, column, channel), as the network gives them
+ * (normalised by patch if loss.norm_pix). */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_reconstruct(fsfm_learner *learner, const fsfm_learner_input *input, float *pred_host,
+                                     fsfm_error *err);
 
 /* What `verify` compares; each may be NULL. After target() and online(). */
 typedef struct {
@@ -138,8 +162,8 @@ typedef struct {
     float *feat_target; /* (B, projection_size) */
     float *pred;        /* (B, L, P) */
 } fsfm_learner_outputs;
-FSFM_MUST_USE fsfm_status fsfm_learner_get_outputs(fsfm_learner *learner, const fsfm_learner_outputs *out,
-                                                   fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_learner_get_outputs(fsfm_learner *learner, const fsfm_learner_outputs *out, fsfm_error *err);
 
 #ifdef __cplusplus
 }

@@ -43,9 +43,10 @@ typedef struct {
 extern const fsfm_option fsfm_model_options_table[];
 extern const int fsfm_model_options_count;
 
-/* Fills what is FSFM_AUTO from the preset and checks what goes together (heads divide widths, patch divides image,
- * rep decoder as wide as the encoder, widths divide by 4). On failure *key names the key at fault. */
-FSFM_MUST_USE fsfm_status fsfm_model_options_resolve(fsfm_model_options *options, const char **key, fsfm_error *err);
+/* Fills what is FSFM_AUTO from the preset and checks what goes together (heads divide widths, patch divides
+ * image, rep decoder as wide as the encoder, widths divide by 4). On failure *key names the key at fault. */
+FSFM_MUST_USE
+fsfm_status fsfm_model_options_resolve(fsfm_model_options *options, const char **key, fsfm_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/model/schedule.h - what changes with the step: learning rate and EMA momentum (DESIGN.md, "Edges"). Pure. */
+ * core/model/schedule.h - what changes with the step: learning rate and EMA momentum (DESIGN.md, "Edges").
+ * Pure. */
 #ifndef FSFM_CORE_MODEL_SCHEDULE_H
 #define FSFM_CORE_MODEL_SCHEDULE_H
 
@@ -22,7 +23,8 @@ typedef struct {
 int64_t fsfm_schedule_steps(const fsfm_schedule *schedule);
 /* e = step / steps an epoch; step counts from 0. */
 double fsfm_schedule_epoch(const fsfm_schedule *schedule, int64_t step);
-/* blr global_batch / 256 x (e / warmup if e < warmup, else (1 + cos(pi (e - warmup) / (epochs - warmup))) / 2). */
+/* blr global_batch / 256 x (e / warmup if e < warmup, else (1 + cos(pi (e - warmup) / (epochs - warmup))) /
+ * 2). */
 double fsfm_schedule_lr(const fsfm_schedule *schedule, int64_t step);
 /* 1 - (1 - m0) (1 + cos(pi step / S)) / 2: used after the update of this step. */
 double fsfm_schedule_momentum(const fsfm_schedule *schedule, int64_t step);

@@ -13,7 +13,8 @@
 
 #include "core/base/status.h"
 
-/* |got - want| <= atol + rtol |want| for every entry, and all finite; prints the first that is not, and returns false. */
+/* |got - want| <= atol + rtol |want| for every entry, and all finite; prints the first that is not, and
+ * returns false. */
 bool all_close(const float *got, const float *want, int64_t n, double rtol, double atol);
 /* Fails the test with the message if st is not FSFM_OK. */
 void assert_ok(fsfm_status st, const fsfm_error *err);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/model/layers.h - linear layers and layer norms bound to their weights: the shapes said once. */
+#ifndef FSFM_CORE_MODEL_LAYERS_H
+#define FSFM_CORE_MODEL_LAYERS_H
+
+#include "core/device/device.h"
+#include "core/model/weights.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    fsfm_weight_pair w; /* weight (out, in), bias (out) */
+    int64_t in, out;
+} fsfm_linear;
+
+/* y (N, out) = x W^T + b, + residual where not NULL (may be y). */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
+                                const fsfm_act *residual, fsfm_act *y, fsfm_error *err);
+typedef enum { FSFM_SETS, FSFM_ADDS } fsfm_write;
+/* Adds the weights' gradients; dx (N, in), where not NULL, is set or added to. */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_backward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
+                                 const fsfm_act *dy, fsfm_act *dx, fsfm_write write, fsfm_error *err);
+
+typedef struct {
+    fsfm_weight_pair w;
+    int64_t width;
+    float eps;
+    bool relu;
+} fsfm_norm;
+
+/* The statistics that backward wants; both NULL: not kept. */
+typedef struct {
+    float *mean, *rstd; /* (N) */
+} fsfm_norm_stats;
+
+FSFM_MUST_USE
+fsfm_status fsfm_norm_forward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const fsfm_act *x,
+                              fsfm_act *y, const fsfm_norm_stats *stats, fsfm_error *err);
+/* y: forward's result, read if the layer has a ReLU. dx may be dy where it is set. */
+FSFM_MUST_USE
+fsfm_status fsfm_norm_backward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const fsfm_act *x,
+                               const fsfm_act *y, const fsfm_norm_stats *stats, const fsfm_act *dy,
+                               fsfm_act *dx, fsfm_write write, fsfm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

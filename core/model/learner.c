@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/model/learner.c - opening a learner: what lies where. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/model/learner_internal.h"
+#include "core/model/position.h"
+
+static void layout_parameters(fsfm_learner *learner)
+{
+    fsfm_arena *arena = &learner->parameter_arena;
+    const fsfm_model_options *o = &learner->options;
+    learner->state[FSFM_STATE_ONLINE] = fsfm_arena_floats(arena, learner->parameters.total_floats);
+    learner->encoder_position = fsfm_arena_floats(arena, learner->L * o->embed_dim);
+    learner->decoder_position = fsfm_arena_floats(arena, learner->L * o->decoder_embed_dim);
+    learner->all_in_order = fsfm_arena_ints(arena, learner->setup.micro_batch * learner->L);
+}
+
+static void layout_training(fsfm_learner *learner)
+{
+    const int64_t total = learner->parameters.total_floats;
+    if (learner->owns_target)
+        learner->state[FSFM_STATE_TARGET] =
+            fsfm_arena_floats(&learner->target_arena, learner->parameters.trunk_floats);
+    if (!learner->trains) return;
+    learner->gradients = fsfm_arena_floats(&learner->gradient_arena, total);
+    learner->state[FSFM_STATE_MOMENT1] = fsfm_arena_floats(&learner->optimizer_arena, total);
+    learner->state[FSFM_STATE_MOMENT2] = fsfm_arena_floats(&learner->optimizer_arena, total);
+}
+
+/* The target network is done when the online one starts: both lie in the same memory. */
+static void layout_activations(fsfm_learner *learner)
+{
+    const fsfm_learner_setup *s = &learner->setup;
+    fsfm_arena online = learner->activation_arena, target = online;
+    fsfm_online_layout(&learner->online, &online, learner->dev, s->micro_batch, s->kept, s->global_batch,
+                       learner->trains);
+    if (learner->has_target) fsfm_target_layout(&learner->target, &target, learner->dev, s->micro_batch);
+    learner->activation_arena.used_bytes =
+        online.used_bytes > target.used_bytes ? online.used_bytes : target.used_bytes;
+}
+
+static void layout_step(fsfm_learner *learner)
+{
+    fsfm_arena *arena = &learner->batch_arena;
+    const fsfm_learner_setup *s = &learner->setup;
+    learner->sums = fsfm_arena_bytes(arena, 3 * sizeof(double));
+    learner->scratch_sums = fsfm_arena_bytes(arena, 3 * sizeof(double));
+    fsfm_learner_layout_batch(learner, arena);
+    if (!learner->has_target) return;
+    learner->keys = fsfm_arena_floats(arena, s->local_batch * learner->options.projection_size);
+    if (learner->options.id_loss == FSFM_ID_INFONCE)
+        learner->all_keys = fsfm_arena_floats(arena, s->global_batch * learner->options.projection_size);
+}
+
+static void layout_all(fsfm_learner *learner)
+{
+    layout_parameters(learner);
+    layout_training(learner);
+    layout_activations(learner);
+    layout_step(learner);
+}
+
+/* What needs no device memory: enough to measure. */
+static fsfm_status prepare(fsfm_learner *learner, fsfm_device *dev, const fsfm_learner_setup *setup,
+                           fsfm_error *err)
+{
+    learner->dev = dev;
+    learner->options = *setup->options;
+    learner->setup = *setup;
+    learner->setup.options = &learner->options;
+    const int64_t grid = learner->options.img_size / learner->options.patch_size;
+    learner->L = grid * grid;
+    learner->trains = setup->global_batch > 0;
+    learner->has_target = learner->trains && learner->options.id_loss != FSFM_ID_NONE;
+    learner->owns_target = learner->has_target && learner->options.target_update != FSFM_TARGET_SHARED;
+    learner->target_K = learner->options.target_view == FSFM_TARGET_MASKED ? setup->kept : learner->L;
+    return fsfm_parameters_list(&learner->options, &learner->parameters, err);
+}
+
+/* Ties both networks to the arrays of weights; with arrays of NULL (measuring) only shapes matter. */
+static fsfm_status bind_networks(fsfm_learner *learner, fsfm_error *err)
+{
+    const fsfm_learner_setup *s = &learner->setup;
+    const fsfm_tables tables = {learner->encoder_position, learner->decoder_position, learner->all_in_order};
+    float *online = learner->state[FSFM_STATE_ONLINE], *target = learner->state[FSFM_STATE_TARGET];
+    const fsfm_weights online_weights = {&learner->parameters, online, learner->gradients};
+    const fsfm_weights target_weights = {&learner->parameters, learner->owns_target ? target : online, NULL};
+    FSFM_TRY(fsfm_online_bind(&learner->online, &online_weights, &learner->options, &tables, s->kept,
+                              s->plain, err));
+    if (!learner->has_target) return FSFM_OK;
+    return fsfm_target_bind(&learner->target, &target_weights, &learner->options, &tables, learner->target_K,
+                            s->plain, err);
+}
+
+static void unbind_networks(fsfm_learner *learner)
+{
+    fsfm_online_free(&learner->online);
+    fsfm_target_free(&learner->target);
+}
+
+fsfm_status fsfm_learner_measure(const fsfm_device *dev, const fsfm_learner_setup *setup,
+                                 fsfm_learner_memory *out, fsfm_error *err)
+{
+    fsfm_device shapes_only = *dev; /* nothing is run on it */
+    fsfm_learner *learner = calloc(1, sizeof *learner);
+    if (!learner) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to measure a model");
+    fsfm_status st = prepare(learner, &shapes_only, setup, err);
+    if (st == FSFM_OK) st = bind_networks(learner, err);
+    if (st == FSFM_OK) {
+        layout_all(learner);
+        *out = (fsfm_learner_memory){
+            .parameters = learner->parameter_arena.used_bytes,
+            .gradients = learner->gradient_arena.used_bytes,
+            .optimizer = learner->optimizer_arena.used_bytes,
+            .target = learner->target_arena.used_bytes,
+            .activations = learner->activation_arena.used_bytes,
+            .batch = learner->batch_arena.used_bytes,
+        };
+    }
+    unbind_networks(learner);
+    fsfm_parameters_free(&learner->parameters);
+    free(learner);
+    return st;
+}
+
+static fsfm_status allocate_arenas(fsfm_learner *learner, fsfm_error *err)
+{
+    fsfm_arena *arenas[] = {&learner->parameter_arena, &learner->gradient_arena,   &learner->optimizer_arena,
+                            &learner->target_arena,    &learner->activation_arena, &learner->batch_arena};
+    for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
+        if (arenas[i]->used_bytes > 0) FSFM_TRY(fsfm_arena_allocate(arenas[i], learner->dev, err));
+    return FSFM_OK;
+}
+
+static fsfm_status allocate_host(fsfm_learner *learner, fsfm_error *err)
+{
+    const size_t B = (size_t)learner->setup.micro_batch, L = (size_t)learner->L;
+    fsfm_index_buffers *buffers[] = {&learner->online_index, &learner->target_index};
+    for (int i = 0; i < 2; i++) {
+        buffers[i]->index_host = calloc(B * L, sizeof(int32_t));
+        buffers[i]->slot_host = calloc(B * L, sizeof(int32_t));
+        if (!buffers[i]->index_host || !buffers[i]->slot_host)
+            return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch of %zu images", B);
+    }
+    if (learner->dev->act_bytes == sizeof(float)) return FSFM_OK;
+    const fsfm_model_options *o = &learner->options;
+    const int64_t P = o->patch_size * o->patch_size * 3, widest = P > o->embed_dim ? P : o->embed_dim;
+    learner->bf16_host = malloc(B * (1 + L) * (size_t)widest * sizeof(uint16_t));
+    if (!learner->bf16_host)
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch of %zu images", B);
+    return FSFM_OK;
+}
+
+static fsfm_status upload_position(fsfm_learner *learner, int64_t width, float *table_dev, fsfm_error *err)
+{
+    const int64_t grid = learner->options.img_size / learner->options.patch_size;
+    const size_t size_bytes = (size_t)(learner->L * width) * sizeof(float);
+    float *table = malloc(size_bytes);
+    if (!table) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a position table");
+    fsfm_position_table(grid, width, table);
+    const fsfm_status st = learner->dev->ops->upload(learner->dev, table_dev, table, size_bytes, err);
+    free(table);
+    return st;
+}
+
+static fsfm_status fill_constants(fsfm_learner *learner, fsfm_error *err)
+{
+    fsfm_device *dev = learner->dev;
+    int32_t *in_order = learner->online_index.slot_host; /* free until the first micro-batch */
+    for (int64_t i = 0; i < learner->setup.micro_batch * learner->L; i++)
+        in_order[i] = (int32_t)(i % learner->L);
+    const size_t in_order_bytes = (size_t)(learner->setup.micro_batch * learner->L) * sizeof(int32_t);
+    FSFM_TRY(dev->ops->upload(dev, learner->all_in_order, in_order, in_order_bytes, err));
+    FSFM_TRY(upload_position(learner, learner->options.embed_dim, learner->encoder_position, err));
+    FSFM_TRY(upload_position(learner, learner->options.decoder_embed_dim, learner->decoder_position, err));
+    for (int state = 0; state < FSFM_STATES; state++) {
+        const size_t size_bytes = (size_t)fsfm_learner_state_floats(learner, state) * sizeof(float);
+        if (size_bytes > 0) FSFM_TRY(dev->ops->zero(dev, learner->state[state], size_bytes, err));
+    }
+    if (learner->has_target) {
+        const size_t keys_bytes =
+            (size_t)(learner->setup.local_batch * learner->options.projection_size) * sizeof(float);
+        FSFM_TRY(dev->ops->zero(dev, learner->keys, keys_bytes, err));
+    }
+    return dev->ops->synchronize(dev, err);
+}
+
+fsfm_status fsfm_learner_open(fsfm_device *dev, const fsfm_learner_setup *setup, fsfm_learner **out,
+                              fsfm_error *err)
+{
+    *out = NULL;
+    fsfm_learner *learner = calloc(1, sizeof *learner);
+    if (!learner) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a learner");
+    fsfm_status st = prepare(learner, dev, setup, err);
+    if (st == FSFM_OK) st = bind_networks(learner, err);
+    if (st == FSFM_OK) {
+        layout_all(learner);
+        st = allocate_arenas(learner, err);
+    }
+    if (st == FSFM_OK) {
+        layout_parameters(learner);
+        layout_training(learner);
+        unbind_networks(learner);
+        st = bind_networks(learner, err);
+    }
+    if (st == FSFM_OK) {
+        layout_activations(learner);
+        layout_step(learner);
+        st = allocate_host(learner, err);
+    }
+    if (st == FSFM_OK) st = fill_constants(learner, err);
+    if (st != FSFM_OK) fsfm_learner_close(&learner);
+    *out = learner;
+    return st;
+}
+
+void fsfm_learner_close(fsfm_learner **learner)
+{
+    fsfm_learner *gone = *learner;
+    *learner = NULL;
+    if (!gone) return;
+    fsfm_arena_release(&gone->parameter_arena, gone->dev);
+    fsfm_arena_release(&gone->gradient_arena, gone->dev);
+    fsfm_arena_release(&gone->optimizer_arena, gone->dev);
+    fsfm_arena_release(&gone->target_arena, gone->dev);
+    fsfm_arena_release(&gone->activation_arena, gone->dev);
+    fsfm_arena_release(&gone->batch_arena, gone->dev);
+    unbind_networks(gone);
+    free(gone->online_index.index_host);
+    free(gone->online_index.slot_host);
+    free(gone->target_index.index_host);
+    free(gone->target_index.slot_host);
+    free(gone->bf16_host);
+    fsfm_parameters_free(&gone->parameters);
+    free(gone);
+}

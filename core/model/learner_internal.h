@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/model/learner_internal.h - what the files of the learner share. Not for others. */
+#ifndef FSFM_CORE_MODEL_LEARNER_INTERNAL_H
+#define FSFM_CORE_MODEL_LEARNER_INTERNAL_H
+
+#include "core/model/learner.h"
+#include "core/model/online.h"
+#include "core/model/target.h"
+
+/* Rows of indices on the host, and where they are (or are copied to) on the device. */
+typedef struct {
+    int32_t *index_host, *slot_host; /* owned: (B, K), (B, L) */
+    int32_t *index_dev, *slot_dev;   /* NULL where the host's are used in place */
+} fsfm_index_buffers;
+
+struct fsfm_learner {
+    fsfm_device *dev; /* borrowed */
+    fsfm_model_options options;
+    fsfm_learner_setup setup; /* options points at the copy above */
+    fsfm_parameters parameters;
+    int64_t L;        /* patches of an image */
+    int64_t target_K; /* patches that the target network sees */
+    bool trains, has_target, owns_target;
+
+    /* one arena per lifetime and kind, all on the device */
+    fsfm_arena parameter_arena, gradient_arena, optimizer_arena, target_arena, activation_arena, batch_arena;
+    float *state[FSFM_STATES];
+    float *gradients;
+    float *encoder_position, *decoder_position;
+    int32_t *all_in_order;
+
+    fsfm_online online;
+    fsfm_target target;
+
+    /* of one step */
+    double *sums;         /* rec_m, rec_fr, sim */
+    double *scratch_sums; /* the same for evaluation; [0] also for the norm */
+    float *keys;          /* (local_batch, projection_size) */
+    float *all_keys;      /* InfoNCE: (global_batch, projection_size) */
+    int64_t global_first;
+
+    /* of one micro-batch */
+    fsfm_index_buffers online_index, target_index;
+    uint8_t *images_u8, *mask, *region; /* device copies; NULL where the host's are used in place */
+    float *images_f32;
+    uint16_t *bf16_host; /* owned: for downloading activations; NULL with float activations */
+};
+
+/* A micro-batch on the device. */
+typedef struct {
+    fsfm_network_view view;
+    const uint8_t *mask, *region;
+} fsfm_placed_input;
+
+/* Takes the buffers of micro-batches from arena. */
+void fsfm_learner_layout_batch(fsfm_learner *learner, fsfm_arena *arena);
+/* Checks input and brings it to the device, as the online network sees it or as the target does. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, bool for_target,
+                               fsfm_placed_input *out, fsfm_error *err);
+/* count activations from the device as floats. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_download_acts(fsfm_learner *learner, float *out_host, const fsfm_act *acts_dev,
+                                       int64_t count, fsfm_error *err);
+/* (B, L, P): the pixel decoder's predictions, without the class token's rows. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_get_predictions(fsfm_learner *learner, int64_t B, float *pred_host, fsfm_error *err);
+#endif

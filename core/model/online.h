@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/model/online.h - the online network: trunk, predictor, pixel decoder, the losses, and the gradient of
+ * all of it. */
+#ifndef FSFM_CORE_MODEL_ONLINE_H
+#define FSFM_CORE_MODEL_ONLINE_H
+
+#include "core/model/learner.h"
+#include "core/model/pixel_decoder.h"
+#include "core/model/trunk.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    const fsfm_model_options *options; /* borrowed */
+    fsfm_trunk trunk;
+    fsfm_head predictor;
+    fsfm_pixel_decoder pixel_decoder;
+    /* activations */
+    float *features, *features_norm, *dfeatures; /* (B, projection_size), (B), (B, projection_size) */
+    float *logits;                               /* (B, keys of the global batch); InfoNCE */
+    fsfm_act *dpredicted, *dprojected;           /* (B, projection_size) */
+    fsfm_act *drepresentation;                   /* (B, C) */
+    fsfm_act *dlatent;                           /* (B, 1 + K, C) */
+    fsfm_block_scratch scratch;
+} fsfm_online;
+
+/* The target features that the online ones are compared with. */
+typedef struct {
+    const float *keys;        /* (B, projection_size): of the same images */
+    const float *all_keys;    /* InfoNCE: (count, projection_size), of the whole global batch */
+    int64_t all_count, first; /* place of the micro-batch's first image among them */
+} fsfm_online_keys;
+
+/* Where the losses go. */
+typedef struct {
+    const uint8_t *mask, *region; /* (B, L) on the device */
+    double *sums;                 /* rec_m, rec_fr, sim on the device; added to */
+    fsfm_learner_totals totals;
+} fsfm_online_losses;
+
+FSFM_MUST_USE
+fsfm_status fsfm_online_bind(fsfm_online *online, const fsfm_weights *weights,
+                             const fsfm_model_options *options, const fsfm_tables *tables, int64_t K,
+                             bool is_plain, fsfm_error *err);
+void fsfm_online_free(fsfm_online *online);
+/* key_count: of InfoNCE's global batch. */
+void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B, int64_t K,
+                        int64_t key_count, bool keeps);
+/* Encoder and pixel decoder only. */
+FSFM_MUST_USE
+fsfm_status fsfm_online_reconstruct(fsfm_device *dev, const fsfm_online *online,
+                                    const fsfm_network_view *view, fsfm_error *err);
+/* Losses of pixel_decoder.pixels; its gradient where wants_gradient. */
+FSFM_MUST_USE
+fsfm_status fsfm_online_patch_loss(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                                   const fsfm_online_losses *losses, bool wants_gradient, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_online_forward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                                const fsfm_online_keys *keys, const fsfm_online_losses *losses,
+                                fsfm_error *err);
+/* After forward. done tells of each encoder block; block number depth, first, stands for everything behind
+ * the encoder. */
+FSFM_MUST_USE
+fsfm_status fsfm_online_backward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                                 fsfm_block_done_fn done, void *context, fsfm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/model/rep_decoder.h"
+
+fsfm_status fsfm_rep_decoder_bind(fsfm_rep_decoder *decoder, const fsfm_weights *weights,
+                                  const fsfm_model_options *options, int64_t K, bool is_plain,
+                                  fsfm_error *err)
+{
+    const int64_t grid = options->img_size / options->patch_size, C = options->embed_dim;
+    const float eps = (float)options->ln_eps;
+    *decoder = (fsfm_rep_decoder){.C = C, .K = K, .L = grid * grid, .is_plain = is_plain};
+    decoder->is_bypassed = !options->id_rep_decoder;
+    decoder->T = 1 + decoder->L;
+    decoder->last_multiplicity = 1.0f;
+    if (decoder->is_bypassed) {
+        decoder->T = 1 + K;
+        return FSFM_OK;
+    }
+    if (K < decoder->L && !is_plain && options->rep_pos == FSFM_REP_POS_ZEROS) {
+        decoder->T = 1 + K + 1;
+        decoder->last_multiplicity = (float)(decoder->L - K);
+    }
+    decoder->mask_token = fsfm_weights_get(weights, "mask_token");
+    decoder->embed = (fsfm_linear){fsfm_weights_pair(weights, "rep_decoder_embed"), C, C};
+    decoder->norm = (fsfm_norm){fsfm_weights_pair(weights, "rep_decoder_norm"), C, eps, false};
+    decoder->pred = (fsfm_linear){fsfm_weights_pair(weights, "rep_decoder_pred"), C, C};
+    return fsfm_stack_bind(&decoder->stack, weights, "rep_decoder_blocks", options->rep_decoder_depth, C,
+                           options->rep_decoder_num_heads, options->mlp_ratio, eps, err);
+}
+
+void fsfm_rep_decoder_free(fsfm_rep_decoder *decoder)
+{
+    fsfm_stack_free(&decoder->stack);
+}
+
+/* Tokens go straight from the first Linear into the blocks where nothing is put in between or added. */
+static bool is_direct(const fsfm_rep_decoder *decoder)
+{
+    return decoder->K == decoder->L && !decoder->position;
+}
+
+void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
+                             bool keeps)
+{
+    const int64_t C = decoder->C, N = B * decoder->T;
+    decoder->out = fsfm_arena_acts(arena, dev, B * C);
+    if (decoder->is_bypassed) return;
+    fsfm_stack_layout(&decoder->stack, arena, dev, B, decoder->T, keeps);
+    decoder->embedded = fsfm_arena_acts(arena, dev, B * (1 + decoder->K) * C);
+    decoder->normed = fsfm_arena_acts(arena, dev, N * C);
+    decoder->mean = fsfm_arena_acts(arena, dev, B * C);
+    if (decoder->is_plain) decoder->tokens = fsfm_arena_acts(arena, dev, N * C);
+    decoder->stats = (fsfm_norm_stats){NULL, NULL};
+    if (!keeps) return;
+    decoder->dstream = fsfm_arena_acts(arena, dev, N * C);
+    decoder->dmean = fsfm_arena_acts(arena, dev, B * C);
+    decoder->stats.mean = fsfm_arena_floats(arena, N);
+    decoder->stats.rstd = fsfm_arena_floats(arena, N);
+}
+
+/* Where each place of the image finds its token: NULL asks for the one-token form. */
+static const int32_t *slots(const fsfm_rep_decoder *decoder, const fsfm_network_view *view)
+{
+    if (decoder->T != 1 + decoder->L) return NULL;
+    return decoder->K == decoder->L ? decoder->all_in_order : view->slot;
+}
+
+static fsfm_status fill_gaps(fsfm_device *dev, const fsfm_rep_decoder *decoder, const fsfm_network_view *view,
+                             fsfm_error *err)
+{
+    const fsfm_unshuffle_args args = {
+        .B = view->B,
+        .K = decoder->K,
+        .L = decoder->T - 1,
+        .C = decoder->C,
+        .x = decoder->embedded,
+        .fill = decoder->mask_token.value,
+        .position = decoder->position,
+        .slot = slots(decoder, view),
+        .out = fsfm_stack_input(&decoder->stack),
+    };
+    return dev->ops->unshuffle(dev, &args, err);
+}
+
+static fsfm_status mean_forward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                const fsfm_act *x, fsfm_act *out, fsfm_error *err)
+{
+    const fsfm_mean_args args = {
+        .B = B,
+        .T = decoder->T,
+        .C = decoder->C,
+        .last_multiplicity = decoder->last_multiplicity,
+        .x = x,
+        .out = out,
+    };
+    return dev->ops->mean(dev, &args, err);
+}
+
+fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
+                                     const fsfm_network_view *view, const fsfm_act *latent, fsfm_error *err)
+{
+    const int64_t B = view->B, N = B * decoder->T;
+    if (decoder->is_bypassed) return mean_forward(dev, decoder, B, latent, decoder->out, err);
+    fsfm_act *embedded = is_direct(decoder) ? fsfm_stack_input(&decoder->stack) : decoder->embedded;
+    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, B * (1 + decoder->K), latent, NULL, embedded, err));
+    if (!is_direct(decoder)) FSFM_TRY(fill_gaps(dev, decoder, view, err));
+    FSFM_TRY(fsfm_stack_forward(dev, &decoder->stack, B, decoder->T, decoder->last_multiplicity, err));
+    FSFM_TRY(fsfm_norm_forward(dev, &decoder->norm, N, fsfm_stack_output(&decoder->stack), decoder->normed,
+                               &decoder->stats, err));
+    if (decoder->is_plain) {
+        FSFM_TRY(fsfm_linear_forward(dev, &decoder->pred, N, decoder->normed, NULL, decoder->tokens, err));
+        return mean_forward(dev, decoder, B, decoder->tokens, decoder->out, err);
+    }
+    FSFM_TRY(mean_forward(dev, decoder, B, decoder->normed, decoder->mean, err));
+    return fsfm_linear_forward(dev, &decoder->pred, B, decoder->mean, NULL, decoder->out, err);
+}
+
+static fsfm_status mean_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                 const fsfm_act *dout, fsfm_act *dx, bool dx_adds, fsfm_error *err)
+{
+    const fsfm_mean_backward_args args = {
+        .B = B,
+        .T = decoder->T,
+        .C = decoder->C,
+        .last_multiplicity = decoder->last_multiplicity,
+        .dout = dout,
+        .dx = dx,
+        .dx_adds = dx_adds,
+    };
+    return dev->ops->mean_backward(dev, &args, err);
+}
+
+/* From dout to the gradient of the normed tokens, in dstream. */
+static fsfm_status output_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                   const fsfm_act *dout, const fsfm_block_scratch *scratch, fsfm_error *err)
+{
+    if (decoder->is_plain) {
+        FSFM_TRY(mean_backward(dev, decoder, B, dout, scratch->dnorm, false, err));
+        return fsfm_linear_backward(dev, &decoder->pred, B * decoder->T, decoder->normed, scratch->dnorm,
+                                    decoder->dstream, FSFM_SETS, err);
+    }
+    FSFM_TRY(
+        fsfm_linear_backward(dev, &decoder->pred, B, decoder->mean, dout, decoder->dmean, FSFM_SETS, err));
+    return mean_backward(dev, decoder, B, decoder->dmean, decoder->dstream, false, err);
+}
+
+fsfm_status fsfm_rep_decoder_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
+                                      const fsfm_network_view *view, const fsfm_act *latent,
+                                      const fsfm_act *dout, fsfm_act *dlatent,
+                                      const fsfm_block_scratch *scratch, fsfm_error *err)
+{
+    const int64_t B = view->B, N = B * decoder->T;
+    if (decoder->is_bypassed) return mean_backward(dev, decoder, B, dout, dlatent, true, err);
+    FSFM_TRY(output_backward(dev, decoder, B, dout, scratch, err));
+    FSFM_TRY(fsfm_norm_backward(dev, &decoder->norm, N, fsfm_stack_output(&decoder->stack), decoder->normed,
+                                &decoder->stats, decoder->dstream, decoder->dstream, FSFM_SETS, err));
+    FSFM_TRY(fsfm_stack_backward(dev, &decoder->stack, B, decoder->T, decoder->last_multiplicity,
+                                 decoder->dstream, scratch, NULL, NULL, err));
+    fsfm_act *dembedded = decoder->dstream;
+    if (!is_direct(decoder)) {
+        const fsfm_unshuffle_backward_args args = {
+            .B = B,
+            .K = decoder->K,
+            .L = decoder->T - 1,
+            .C = decoder->C,
+            .dout = decoder->dstream,
+            .slot = slots(decoder, view),
+            .dx = decoder->embedded,
+            .dfill = decoder->mask_token.grad,
+        };
+        FSFM_TRY(dev->ops->unshuffle_backward(dev, &args, err));
+        dembedded = decoder->embedded;
+    }
+    return fsfm_linear_backward(dev, &decoder->embed, B * (1 + decoder->K), latent, dembedded, dlatent,
+                                FSFM_ADDS, err);
+}
