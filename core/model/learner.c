@@ -24,6 +24,7 @@ static void layout_training(fsfm_learner *learner)
             fsfm_arena_floats(&learner->target_arena, learner->parameters.trunk_floats);
     if (!learner->trains) return;
     learner->gradients = fsfm_arena_floats(&learner->gradient_arena, total);
+    if (learner->setup.gradients_only) return;
     learner->state[FSFM_STATE_MOMENT1] = fsfm_arena_floats(&learner->optimizer_arena, total);
     learner->state[FSFM_STATE_MOMENT2] = fsfm_arena_floats(&learner->optimizer_arena, total);
 }

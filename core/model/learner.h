@@ -28,6 +28,7 @@ typedef struct {
     int64_t kept;                      /* patches that the online network sees of each image (K) */
     int64_t global_batch;  /* 0: no training (evaluation, export): no gradients, moments, target */
     int64_t local_batch;   /* images of this process in a step; the target features of so many are held */
+    bool gradients_only;   /* finish_step() will not be called: no moments */
     bool plain;            /* without the exact savings: rep decoder on all 1 + L tokens, ... */
     float mean[3], std[3]; /* normalisation of uint8 images */
 } fsfm_learner_setup;

@@ -20,7 +20,8 @@ int64_t fsfm_learner_state_floats(const fsfm_learner *learner, fsfm_state state)
     case FSFM_STATE_ONLINE: return learner->parameters.total_floats;
     case FSFM_STATE_TARGET: return learner->owns_target ? learner->parameters.trunk_floats : 0;
     case FSFM_STATE_MOMENT1:
-    case FSFM_STATE_MOMENT2: return learner->trains ? learner->parameters.total_floats : 0;
+    case FSFM_STATE_MOMENT2:
+        return learner->trains && !learner->setup.gradients_only ? learner->parameters.total_floats : 0;
     case FSFM_STATES: break;
     }
     return 0;

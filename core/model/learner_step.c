@@ -146,6 +146,7 @@ fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_u
                                      fsfm_error *err)
 {
     fsfm_device *dev = learner->dev;
+    FSFM_ASSERT(learner->trains && !learner->setup.gradients_only);
     FSFM_TRY(update_weights(learner, update, err));
     if (!learner->owns_target || learner->options.target_update != FSFM_TARGET_EMA) return FSFM_OK;
     const int64_t count = learner->parameters.trunk_floats;
