@@ -28,7 +28,7 @@ typedef struct {
 /* One library's part: its table and where its struct lies in fsfm_settings. */
 typedef struct {
     const fsfm_option *table;
-    int count;
+    const int *count; /* rows of the table */
     size_t offset;
 } fsfm_settings_part;
 extern const fsfm_settings_part fsfm_settings_parts[]; /* in the order in which they are listed */
