@@ -271,7 +271,7 @@ static void test_same_masks_for_ever(void **state)
 {
     (void)state;
     static const uint64_t want[FSFM_MASK_STRATEGIES] = {
-        0xb836cc436c4c79b, 0xaeac62f36fae86cf, 0xdd41d31bcb425c7, 0xf9a5d144a126941, 0x3aadeefec3a2bb21};
+        0xe562992c0471e6f4, 0x1e39b88de602446e, 0x93031cdf88f257e8, 0x1fad8ca5c9def7e6, 0x6719c0c6b3cc2fb0};
     for (int s = 0; s < FSFM_MASK_STRATEGIES; s++) {
         uint16_t bits[196];
         uint8_t mask[196], region[196];
@@ -279,7 +279,8 @@ static void test_same_masks_for_ever(void **state)
         for (int p = 0; p < 196; p++) bits[p] = (uint16_t)(1u << p % 8 | 1u << p / 25);
         for (uint64_t sample = 0; sample < 50; sample++) {
             fsfm_random random = fsfm_random_stream(1, FSFM_RANDOM_MASK, 2, sample);
-            fsfm_mask_draw((fsfm_mask_strategy)s, 196, 147, bits, FSFM_REGION_NONE, &random, mask, region);
+            fsfm_mask_draw((fsfm_mask_strategy)s, 196, sample % 2 ? 147 : 60, bits, FSFM_REGION_NONE, &random,
+                           mask, region);
             for (int p = 0; p < 196; p++)
                 hash = (hash ^ (mask[p] | (unsigned)region[p] << 1)) * 1099511628211u;
         }
