@@ -49,8 +49,8 @@ typedef struct {
 } fsfm_pixel_sums;
 
 typedef struct fsfm_shard_writer fsfm_shard_writer;
-/* Creates path under a temporary name. count_max: most samples that can come (raw: the space is laid out
- * before). */
+/* Begins path under a temporary name. count_max: most samples that can come (sizes the small columns in
+ * memory; images wait in a nameless file beside path until the last sample is known). */
 FSFM_MUST_USE
 fsfm_status fsfm_shard_writer_open(const char *path, const fsfm_shard_kind *kind, int64_t count_max,
                                    fsfm_shard_writer **out, fsfm_error *err);
@@ -76,8 +76,9 @@ typedef struct {
     uint64_t image_offset; /* jpeg: (count + 1) u64 */
     uint64_t regions_p16, regions_p14;
     uint64_t map_bytes, map_offset;
-    uint64_t xxh3, xxh3_meta; /* (count) u64 */
-    uint64_t label, frame;    /* (count) i8, i32 */
+    uint64_t image_bytes_length, map_bytes_length; /* of those datasets */
+    uint64_t xxh3, xxh3_meta;                      /* (count) u64 */
+    uint64_t label, frame;                         /* (count) i8, i32 */
 } fsfm_shard_layout;
 
 /* Opens path with HDF5 (under the one lock around HDF5), checks format, version, shapes, types, and that no
@@ -126,7 +127,8 @@ void fsfm_stored_sample_free(fsfm_stored_sample *sample);
 FSFM_MUST_USE
 fsfm_status fsfm_shard_verify(const char *path, int64_t *bad, int64_t bad_max, int64_t *bad_count,
                               fsfm_error *err);
-/* XXH3-64 of all xxh3 and xxh3_meta entries and ids in order: a shard's entry in dataset.yaml. */
+/* XXH3-64 of all xxh3 and xxh3_meta entries and ids in order (labelled: then groups, domains and frames;
+ * strings with their ending 0): a shard's entry in dataset.yaml. */
 FSFM_MUST_USE
 fsfm_status fsfm_shard_checksum(const char *path, uint64_t *out, fsfm_error *err);
 
