@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The shards of a dataset as one array. A shard is opened when a sample of it is first asked for and stays
+ * open; reading takes no lock after that. */
+#include "io/dataset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "io/file.h"
+
+enum { PATH_SIZE = 4096 };
+
+typedef struct {
+    _Atomic int fd; /* -1 until layout is there */
+    fsfm_shard_layout layout;
+    int64_t first; /* index of its first sample */
+} open_shard;
+
+struct fsfm_dataset {
+    char *folder;
+    fsfm_dataset_card card;
+    open_shard *shards; /* (card.shard_count) */
+    _Atomic int64_t opens;
+    pthread_mutex_t opening;
+};
+
+fsfm_status fsfm_dataset_open(const char *folder, fsfm_dataset **out, fsfm_error *err)
+{
+    *out = NULL;
+    fsfm_dataset *dataset = calloc(1, sizeof *dataset);
+    if (!dataset) return fsfm_fail(err, FSFM_ERR_MEMORY, "%s: no memory for a dataset", folder);
+    pthread_mutex_init(&dataset->opening, NULL);
+    fsfm_status st = fsfm_dataset_card_read(folder, &dataset->card, err);
+    if (st == FSFM_OK &&
+        (!(dataset->folder = strdup(folder)) ||
+         !(dataset->shards = calloc((size_t)dataset->card.shard_count + 1, sizeof *dataset->shards))))
+        st = fsfm_fail(err, FSFM_ERR_MEMORY, "%s: no memory for a dataset", folder);
+    int64_t first = 0;
+    for (int64_t s = 0; st == FSFM_OK && s < dataset->card.shard_count; s++) {
+        atomic_init(&dataset->shards[s].fd, -1);
+        dataset->shards[s].first = first;
+        first += dataset->card.shards[s].count;
+    }
+    if (st != FSFM_OK) fsfm_dataset_close(&dataset);
+    *out = dataset;
+    return st;
+}
+
+void fsfm_dataset_close(fsfm_dataset **dataset)
+{
+    fsfm_dataset *d = *dataset;
+    *dataset = NULL;
+    if (!d) return;
+    for (int64_t s = 0; d->shards && s < d->card.shard_count; s++)
+        if (atomic_load(&d->shards[s].fd) >= 0) close(atomic_load(&d->shards[s].fd));
+    pthread_mutex_destroy(&d->opening);
+    fsfm_dataset_card_free(&d->card);
+    free(d->shards);
+    free(d->folder);
+    free(d);
+}
+
+const fsfm_dataset_card *fsfm_dataset_describe(const fsfm_dataset *dataset)
+{
+    return &dataset->card;
+}
+
+const char *fsfm_dataset_folder(const fsfm_dataset *dataset)
+{
+    return dataset->folder;
+}
+
+int64_t fsfm_dataset_opens(const fsfm_dataset *dataset)
+{
+    return atomic_load(&dataset->opens);
+}
+
+static fsfm_status compare(const fsfm_shard_layout *found, const fsfm_dataset_card *card, int64_t s,
+                           fsfm_error *err)
+{
+    const fsfm_shard_kind *a = &found->kind, *b = &card->kind;
+    if (found->count != card->shards[s].count)
+        return fsfm_fail(err, FSFM_ERR_FORMAT, "has %" PRId64 " samples, dataset.yaml says %" PRId64,
+                         found->count, card->shards[s].count);
+    if (a->size != b->size || a->encoding != b->encoding || a->has_regions != b->has_regions ||
+        a->has_labels != b->has_labels || strcmp(a->label_scheme, b->label_scheme) != 0)
+        return fsfm_fail(
+            err, FSFM_ERR_FORMAT,
+            "is of another kind (image size, encoding, label scheme, maps or labels) than dataset.yaml says");
+    return FSFM_OK;
+}
+
+static fsfm_status open_descriptor(const char *path, int64_t opens, int *fd, fsfm_error *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0) return FSFM_OK;
+    if (errno != EMFILE && errno != ENFILE)
+        return fsfm_fail(err, FSFM_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return fsfm_fail(err, FSFM_ERR_IO,
+                     "%s: too many open files: %" PRId64 " shards are open and the limit is %" PRIu64
+                     " (raise it with 'ulimit -n', or pack with a larger --shard-mib)",
+                     path, opens, (uint64_t)limit.rlim_cur);
+}
+
+/* Under the dataset's lock. The descriptor comes first, as HDF5 needs one as well and says less when it gets
+ * none. */
+static fsfm_status open_now(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
+{
+    char path[PATH_SIZE];
+    int fd = -1;
+    open_shard *shard = &dataset->shards[s];
+    FSFM_TRY(fsfm_path_join(path, sizeof path, dataset->folder, dataset->card.shards[s].file, err));
+    FSFM_TRY(open_descriptor(path, atomic_load(&dataset->opens), &fd, err));
+    fsfm_status st = fsfm_shard_read_layout(path, &shard->layout, err);
+    if (st == FSFM_OK && compare(&shard->layout, &dataset->card, s, err) != FSFM_OK)
+        st = fsfm_context(err, "%s", path);
+    if (st != FSFM_OK) {
+        close(fd);
+        return st;
+    }
+    atomic_fetch_add(&dataset->opens, 1);
+    atomic_store_explicit(&shard->fd, fd, memory_order_release);
+    return FSFM_OK;
+}
+
+static fsfm_status open_shard_once(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
+{
+    open_shard *shard = &dataset->shards[s];
+    if (atomic_load_explicit(&shard->fd, memory_order_acquire) >= 0) return FSFM_OK;
+    pthread_mutex_lock(&dataset->opening);
+    fsfm_status st = atomic_load(&shard->fd) >= 0 ? FSFM_OK : open_now(dataset, s, err);
+    pthread_mutex_unlock(&dataset->opening);
+    return st;
+}
+
+fsfm_status fsfm_dataset_check_shards(fsfm_dataset *dataset, int64_t first, int64_t stride, fsfm_error *err)
+{
+    FSFM_ASSERT(first >= 0 && stride >= 1);
+    for (int64_t s = first; s < dataset->card.shard_count; s += stride)
+        FSFM_TRY(open_shard_once(dataset, s, err));
+    return FSFM_OK;
+}
+
+/* The last shard that begins at or before index: that one has it, empty shards before it begin there too. */
+static int64_t find_shard(const fsfm_dataset *dataset, int64_t index)
+{
+    int64_t low = 0, high = dataset->card.shard_count;
+    while (high - low > 1) {
+        const int64_t middle = low + (high - low) / 2;
+        if (dataset->shards[middle].first <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static fsfm_status locate(fsfm_dataset *dataset, int64_t index, int64_t *s, fsfm_error *err)
+{
+    if (index < 0 || index >= dataset->card.count)
+        return fsfm_fail(err, FSFM_ERR_ARG, "%s: sample %" PRId64 " does not exist, there are %" PRId64,
+                         dataset->folder, index, dataset->card.count);
+    *s = find_shard(dataset, index);
+    return open_shard_once(dataset, *s, err);
+}
+
+fsfm_status fsfm_dataset_read(fsfm_dataset *dataset, int64_t index, uint8_t *image_into,
+                              fsfm_stored_sample *out, fsfm_error *err)
+{
+    int64_t s = 0;
+    FSFM_TRY(locate(dataset, index, &s, err));
+    const open_shard *shard = &dataset->shards[s];
+    fsfm_status st = fsfm_shard_pread(atomic_load_explicit(&shard->fd, memory_order_relaxed), &shard->layout,
+                                      index - shard->first, image_into, out, err);
+    if (st == FSFM_OK) return FSFM_OK;
+    return fsfm_context(err, "%s/%s", dataset->folder, dataset->card.shards[s].file);
+}
+
+fsfm_status fsfm_dataset_id(fsfm_dataset *dataset, int64_t index, char **out, fsfm_error *err)
+{
+    char path[PATH_SIZE];
+    int64_t s = 0;
+    *out = NULL;
+    FSFM_TRY(locate(dataset, index, &s, err));
+    FSFM_TRY(fsfm_path_join(path, sizeof path, dataset->folder, dataset->card.shards[s].file, err));
+    return fsfm_shard_read_strings(path, "id", index - dataset->shards[s].first, 1, out, err);
+}
