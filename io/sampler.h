@@ -30,13 +30,19 @@ typedef struct {
 /* Where a place of the run leads. */
 typedef struct {
     int source;
-    uint32_t pass;  /* how often the source was walked through before: masks and views count by (pass, source,
-                       sample) */
+    uint32_t pass;  /* how often the source was walked through before; streams count by (pass, key) */
     int64_t sample; /* index in the source, in id order */
 } fsfm_place;
 
-/* eval_share of each source (by keyed hash of the sample's index) is never given out by fsfm_sampler_place().
- */
+enum { FSFM_SAMPLER_SOURCES_MAX = 255 };
+/* Source and sample as one number, which counts the random streams of the sample. */
+static inline uint64_t fsfm_place_key(fsfm_place place)
+{
+    return (uint64_t)place.source << 56 | (uint64_t)place.sample;
+}
+
+/* eval_share of each source, by keyed hash of the sample's index, is held out: fsfm_sampler_place() never
+ * gives it out. 1 holds out everything (a dataset for evaluation only). */
 FSFM_MUST_USE
 fsfm_status fsfm_sampler_create(const fsfm_sampler_source *sources, int count, uint64_t seed,
                                 double eval_share, fsfm_sampler **out, fsfm_error *err);
@@ -45,8 +51,8 @@ void fsfm_sampler_free(fsfm_sampler **sampler);
 int64_t fsfm_sampler_epoch_samples(const fsfm_sampler *sampler);
 /* The sample at position (< N) of the order of epoch. */
 fsfm_place fsfm_sampler_place(const fsfm_sampler *sampler, uint32_t epoch, int64_t position);
-/* The training sample that replaces a damaged one: the next index of its source that is not held out, same
- * pass. */
+/* The sample that replaces a damaged one: the next index of its source (behind the last comes the first) that
+ * is of the same kind, for training or held out; same pass. */
 fsfm_place fsfm_sampler_replacement(const fsfm_sampler *sampler, fsfm_place place);
 /* Held-out samples, in index order over the sources. */
 int64_t fsfm_sampler_held_out(const fsfm_sampler *sampler);
