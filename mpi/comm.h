@@ -40,6 +40,15 @@ void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes,
 /* Sums in the order that MPI likes: equal on all ranks, not over rank counts. */
 void fsfm_comm_sum_float(fsfm_comm *comm, float *values, int64_t count);
 void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count);
+/* Sums that run on while the caller computes: at most count_max at a time. All ranks begin the same ones in
+ * the same order; values stay untouched until finish(). */
+typedef struct fsfm_comm_sums fsfm_comm_sums;
+FSFM_MUST_USE
+fsfm_status fsfm_comm_sums_open(fsfm_comm *comm, int count_max, fsfm_comm_sums **out, fsfm_error *err);
+void fsfm_comm_sums_begin(fsfm_comm_sums *sums, float *values, int64_t count);
+void fsfm_comm_sums_progress(fsfm_comm_sums *sums); /* not collective: lets those under way go on */
+void fsfm_comm_sums_finish(fsfm_comm_sums *sums);   /* waits for all */
+void fsfm_comm_sums_close(fsfm_comm_sums **sums);
 /* Not collective: sends mine to peer and receives as much from it. */
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
 /* Not collective: ends all ranks with code 1, at once. */

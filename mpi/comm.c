@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mpi/comm.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one MPI call takes at most: counts are int, and some transports copy less than 2 GiB at a time. */
+enum { CHUNK_MAX = 1 << 28 };
+
+struct fsfm_comm {
+    bool has_mpi;
+    MPI_Comm handle;
+    int rank, size, local_rank, local_size;
+};
+
+struct fsfm_comm_sums {
+    fsfm_comm *comm;
+    int count, count_max;
+    MPI_Request *requests;
+};
+
+static void abort_job(const fsfm_comm *comm, const char *why)
+{
+    fprintf(stderr, "rank %d: %s\n", comm->rank, why);
+    fflush(stderr);
+    if (comm->has_mpi) MPI_Abort(comm->handle, 1);
+    _Exit(1);
+}
+
+static void check(const fsfm_comm *comm, int code, const char *call)
+{
+    char text[MPI_MAX_ERROR_STRING] = "", line[MPI_MAX_ERROR_STRING + 160];
+    int length = 0;
+    if (code == MPI_SUCCESS) return;
+    MPI_Error_string(code, text, &length);
+    snprintf(line, sizeof line, "%.100s: %s", call, text);
+    abort_job(comm, line);
+}
+#define MPI_OR_ABORT(call) check(comm, (call), #call)
+
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0];
+}
+
+static bool started_by_launcher(void)
+{
+    return is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK") || is_set("PMI_SIZE");
+}
+
+static void find_local(fsfm_comm *comm)
+{
+    MPI_Comm node = MPI_COMM_NULL;
+    MPI_OR_ABORT(MPI_Comm_split_type(comm->handle, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node));
+    MPI_OR_ABORT(MPI_Comm_rank(node, &comm->local_rank));
+    MPI_OR_ABORT(MPI_Comm_size(node, &comm->local_size));
+    MPI_OR_ABORT(MPI_Comm_free(&node));
+}
+
+fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err)
+{
+    int level = 0;
+    fsfm_comm *comm = NULL;
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    *out = NULL;
+    if (!started_by_launcher() && tasks && atoi(tasks) > 1)
+        return fsfm_fail(err, FSFM_ERR_COMM,
+                         "srun started %s tasks that do not know of each other: use srun --mpi=pmix", tasks);
+    if (!(comm = calloc(1, sizeof *comm))) return fsfm_fail(err, FSFM_ERR_MEMORY, "communicator: no memory");
+    comm->size = comm->local_size = 1;
+    if (started_by_launcher()) {
+        if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
+            level < MPI_THREAD_FUNNELED) {
+            free(comm);
+            return fsfm_fail(err, FSFM_ERR_COMM, "MPI does not start with threads (level funneled)");
+        }
+        comm->has_mpi = true;
+        comm->handle = MPI_COMM_WORLD;
+        MPI_OR_ABORT(MPI_Comm_set_errhandler(comm->handle, MPI_ERRORS_RETURN));
+        MPI_OR_ABORT(MPI_Comm_rank(comm->handle, &comm->rank));
+        MPI_OR_ABORT(MPI_Comm_size(comm->handle, &comm->size));
+        if (comm->size > 1) find_local(comm);
+    }
+    *out = comm;
+    return FSFM_OK;
+}
+
+void fsfm_comm_stop(fsfm_comm **comm)
+{
+    if (!*comm) return;
+    if ((*comm)->has_mpi) MPI_Finalize();
+    free(*comm);
+    *comm = NULL;
+}
+
+int fsfm_comm_rank(const fsfm_comm *comm)
+{
+    return comm->rank;
+}
+
+int fsfm_comm_size(const fsfm_comm *comm)
+{
+    return comm->size;
+}
+
+int fsfm_comm_local_rank(const fsfm_comm *comm)
+{
+    return comm->local_rank;
+}
+
+int fsfm_comm_local_size(const fsfm_comm *comm)
+{
+    return comm->local_size;
+}
+
+fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err)
+{
+    fsfm_error unread = {FSFM_OK, ""};
+    int first = mine == FSFM_OK ? INT_MAX : comm->rank;
+    if (!err) err = &unread;
+    if (comm->size == 1) return mine;
+    MPI_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle));
+    if (first == INT_MAX) return FSFM_OK;
+    if (comm->rank == first) {
+        err->status = mine;
+        fsfm_context(err, "rank %d", comm->rank);
+    }
+    MPI_OR_ABORT(MPI_Bcast(err, (int)sizeof *err, MPI_BYTE, first, comm->handle));
+    return err->status;
+}
+
+void fsfm_comm_barrier(fsfm_comm *comm)
+{
+    if (comm->size > 1) MPI_OR_ABORT(MPI_Barrier(comm->handle));
+}
+
+void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root)
+{
+    if (comm->size == 1) return;
+    for (int64_t done = 0; done < size_bytes; done += CHUNK_MAX) {
+        const int64_t left = size_bytes - done;
+        MPI_OR_ABORT(MPI_Bcast((char *)bytes + done, (int)(left < CHUNK_MAX ? left : CHUNK_MAX), MPI_BYTE,
+                               root, comm->handle));
+    }
+}
+
+/* In place; elements of type, size_bytes each. */
+static void reduce_all(fsfm_comm *comm, void *values, int64_t count, size_t size_bytes, MPI_Datatype type,
+                       MPI_Op op)
+{
+    if (comm->size == 1) return;
+    for (int64_t done = 0; done < count; done += CHUNK_MAX) {
+        const int64_t left = count - done;
+        MPI_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, (char *)values + (size_t)done * size_bytes,
+                                   (int)(left < CHUNK_MAX ? left : CHUNK_MAX), type, op, comm->handle));
+    }
+}
+
+void fsfm_comm_sum_i64(fsfm_comm *comm, int64_t *values, int64_t count)
+{
+    reduce_all(comm, values, count, sizeof *values, MPI_INT64_T, MPI_SUM);
+}
+
+void fsfm_comm_max_i64(fsfm_comm *comm, int64_t *values, int64_t count)
+{
+    reduce_all(comm, values, count, sizeof *values, MPI_INT64_T, MPI_MAX);
+}
+
+void fsfm_comm_max_double(fsfm_comm *comm, double *values, int64_t count)
+{
+    reduce_all(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
+}
+
+void fsfm_comm_sum_float(fsfm_comm *comm, float *values, int64_t count)
+{
+    reduce_all(comm, values, count, sizeof *values, MPI_FLOAT, MPI_SUM);
+}
+
+void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count)
+{
+    reduce_all(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
+}
+
+void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes, void *out)
+{
+    char *slot = (char *)out + comm->rank * size_bytes;
+    if (comm->size > 1 && size_bytes <= CHUNK_MAX) {
+        MPI_OR_ABORT(
+            MPI_Allgather(mine, (int)size_bytes, MPI_BYTE, out, (int)size_bytes, MPI_BYTE, comm->handle));
+        return;
+    }
+    memcpy(slot, mine, (size_t)size_bytes);
+    if (comm->size == 1) return;
+    for (int rank = 0; rank < comm->size; rank++)
+        fsfm_comm_broadcast(comm, (char *)out + rank * size_bytes, size_bytes, rank);
+}
+
+fsfm_status fsfm_comm_sums_open(fsfm_comm *comm, int count_max, fsfm_comm_sums **out, fsfm_error *err)
+{
+    fsfm_comm_sums *sums = calloc(1, sizeof *sums);
+    MPI_Request *requests = calloc((size_t)count_max + 1, sizeof *requests);
+    *out = NULL;
+    if (!sums || !requests) {
+        free(sums);
+        free(requests);
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d sums", count_max);
+    }
+    sums->comm = comm;
+    sums->count_max = count_max;
+    sums->requests = requests;
+    *out = sums;
+    return FSFM_OK;
+}
+
+void fsfm_comm_sums_begin(fsfm_comm_sums *sums, float *values, int64_t count)
+{
+    fsfm_comm *comm = sums->comm;
+    if (comm->size == 1) return;
+    FSFM_ASSERT(sums->count < sums->count_max && count <= INT_MAX);
+    MPI_OR_ABORT(MPI_Iallreduce(MPI_IN_PLACE, values, (int)count, MPI_FLOAT, MPI_SUM, comm->handle,
+                                &sums->requests[sums->count++]));
+}
+
+void fsfm_comm_sums_progress(fsfm_comm_sums *sums)
+{
+    fsfm_comm *comm = sums->comm;
+    int done = 0;
+    if (sums->count) MPI_OR_ABORT(MPI_Testall(sums->count, sums->requests, &done, MPI_STATUSES_IGNORE));
+    if (done) sums->count = 0;
+}
+
+void fsfm_comm_sums_finish(fsfm_comm_sums *sums)
+{
+    fsfm_comm *comm = sums->comm;
+    if (sums->count) MPI_OR_ABORT(MPI_Waitall(sums->count, sums->requests, MPI_STATUSES_IGNORE));
+    sums->count = 0;
+}
+
+void fsfm_comm_sums_close(fsfm_comm_sums **sums)
+{
+    if (!*sums) return;
+    fsfm_comm_sums_finish(*sums);
+    free((*sums)->requests);
+    free(*sums);
+    *sums = NULL;
+}
+
+void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes)
+{
+    for (int64_t done = 0; done < size_bytes; done += CHUNK_MAX) {
+        const int64_t left = size_bytes - done;
+        const int now = (int)(left < CHUNK_MAX ? left : CHUNK_MAX);
+        MPI_OR_ABORT(MPI_Sendrecv((const char *)mine + done, now, MPI_BYTE, peer, 0, (char *)theirs + done,
+                                  now, MPI_BYTE, peer, 0, comm->handle, MPI_STATUS_IGNORE));
+    }
+}
+
+void fsfm_comm_abort(fsfm_comm *comm, const char *why)
+{
+    abort_job(comm, why);
+    _Exit(1);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mpi/reduce.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEVELS_MAX = 32 };
+
+struct fsfm_reduce {
+    fsfm_reduce_setup setup;
+    float *host; /* the gradients where the host can reach them: gradients_dev itself, or a staging copy */
+    bool host_is_staging;
+    fsfm_status failed; /* of a callback that cannot return it */
+    fsfm_error failure;
+
+    /* fast */
+    fsfm_comm_sums *running;
+    int64_t bucket_floats, buckets;
+    int64_t *missing;    /* (buckets): floats not complete yet */
+    int64_t next_bucket; /* begun: those from here on */
+
+    /* exact */
+    int64_t local_slices, taken;
+    float *level_dev[LEVELS_MAX];
+    fsfm_learner_sums level_sums[LEVELS_MAX];
+    fsfm_learner_sums sums;
+    float *theirs;               /* half of the gradients, rounded up */
+    fsfm_learner_sums *all_sums; /* (ranks) */
+};
+
+static bool is_power_of_two(int64_t n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+static fsfm_learner_sums add_sums(fsfm_learner_sums a, fsfm_learner_sums b)
+{
+    const fsfm_learner_sums sum = {a.rec_m + b.rec_m, a.rec_fr + b.rec_fr, a.sim + b.sim};
+    return sum;
+}
+
+static fsfm_status open_fast(fsfm_reduce *reduce, fsfm_error *err)
+{
+    const int64_t floats = reduce->setup.bucket_mib * (1024 * 1024 / (int64_t)sizeof(float));
+    const int64_t most = (int64_t)1 << 28;
+    reduce->bucket_floats = floats < 1024 ? 1024 : floats > most ? most : floats;
+    reduce->buckets = (reduce->setup.count + reduce->bucket_floats - 1) / reduce->bucket_floats;
+    if (!(reduce->missing = calloc((size_t)reduce->buckets + 1, sizeof *reduce->missing)))
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
+    return fsfm_comm_sums_open(reduce->setup.comm, (int)reduce->buckets, &reduce->running, err);
+}
+
+static fsfm_status open_exact(fsfm_reduce *reduce, fsfm_error *err)
+{
+    const fsfm_reduce_setup *setup = &reduce->setup;
+    const int ranks = fsfm_comm_size(setup->comm);
+    const size_t bytes = (size_t)setup->count * sizeof(float);
+    if (!is_power_of_two(setup->slices))
+        return fsfm_fail(err, FSFM_ERR_ARG, "train.slices: expected a power of two, found %" PRId64,
+                         setup->slices);
+    if (!is_power_of_two(ranks) || setup->slices % ranks)
+        return fsfm_fail(
+            err, FSFM_ERR_ARG,
+            "train.reduction exact: expected a power of two of ranks that divides train.slices = %" PRId64
+            ", found %d ranks",
+            setup->slices, ranks);
+    reduce->local_slices = setup->slices / ranks;
+    for (int level = 0; (int64_t)1 << level < reduce->local_slices; level++) {
+        void *memory = NULL;
+        FSFM_TRY(setup->dev->ops->alloc(setup->dev, bytes, &memory, err));
+        reduce->level_dev[level] = memory;
+    }
+    reduce->all_sums = calloc((size_t)ranks, sizeof *reduce->all_sums);
+    if (ranks > 1) reduce->theirs = malloc(((size_t)setup->count / 2 + 1) * sizeof(float));
+    if (!reduce->all_sums || (ranks > 1 && !reduce->theirs))
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the exchange of gradients (%zu bytes)",
+                         bytes / 2);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, fsfm_error *err)
+{
+    fsfm_status st = FSFM_OK;
+    fsfm_reduce *reduce = calloc(1, sizeof *reduce);
+    *out = NULL;
+    if (!reduce) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the reduction");
+    reduce->setup = *setup;
+    reduce->host_is_staging = !setup->dev->memory_is_host && fsfm_comm_size(setup->comm) > 1;
+    reduce->host =
+        reduce->host_is_staging ? malloc((size_t)setup->count * sizeof(float)) : setup->gradients_dev;
+    if (!reduce->host)
+        st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to stage %" PRId64 " gradients", setup->count);
+    else
+        st = setup->kind == FSFM_REDUCTION_FAST ? open_fast(reduce, err) : open_exact(reduce, err);
+    if (st != FSFM_OK) {
+        fsfm_reduce_close(&reduce);
+        return st;
+    }
+    fsfm_reduce_begin(reduce);
+    *out = reduce;
+    return FSFM_OK;
+}
+
+void fsfm_reduce_close(fsfm_reduce **reduce)
+{
+    fsfm_reduce *r = *reduce;
+    if (!r) return;
+    fsfm_comm_sums_close(&r->running);
+    for (int level = 0; level < LEVELS_MAX; level++)
+        if (r->level_dev[level]) r->setup.dev->ops->free(r->setup.dev, r->level_dev[level]);
+    if (r->host_is_staging) free(r->host);
+    free(r->missing);
+    free(r->theirs);
+    free(r->all_sums);
+    free(r);
+    *reduce = NULL;
+}
+
+static int64_t bucket_length(const fsfm_reduce *reduce, int64_t bucket)
+{
+    const int64_t left = reduce->setup.count - bucket * reduce->bucket_floats;
+    return left < reduce->bucket_floats ? left : reduce->bucket_floats;
+}
+
+void fsfm_reduce_begin(fsfm_reduce *reduce)
+{
+    reduce->failed = FSFM_OK;
+    reduce->taken = 0;
+    reduce->next_bucket = reduce->buckets;
+    for (int64_t b = 0; b < reduce->buckets; b++) reduce->missing[b] = bucket_length(reduce, b);
+}
+
+/* Begins buckets from the last one down, in this order on every rank, while they are complete (or all of
+ * them). */
+static void begin_buckets(fsfm_reduce *reduce, bool all)
+{
+    fsfm_device *dev = reduce->setup.dev;
+    while (reduce->next_bucket > 0 && (all || reduce->missing[reduce->next_bucket - 1] == 0)) {
+        const int64_t bucket = --reduce->next_bucket, first = bucket * reduce->bucket_floats;
+        const int64_t count = bucket_length(reduce, bucket);
+        fsfm_status st = FSFM_OK;
+        if (reduce->host_is_staging)
+            st = dev->ops->download(dev, reduce->host + first, reduce->setup.gradients_dev + first,
+                                    (size_t)count * sizeof(float), &reduce->failure);
+        else
+            st = dev->ops->synchronize(dev, &reduce->failure);
+        if (st != FSFM_OK) reduce->failed = st;
+        fsfm_comm_sums_begin(reduce->running, reduce->host + first, count);
+    }
+}
+
+void fsfm_reduce_ready(void *context, int64_t first, int64_t count)
+{
+    fsfm_reduce *reduce = context;
+    if (fsfm_comm_size(reduce->setup.comm) == 1) return;
+    while (count > 0) {
+        const int64_t bucket = first / reduce->bucket_floats;
+        const int64_t room = (bucket + 1) * reduce->bucket_floats - first, part = count < room ? count : room;
+        reduce->missing[bucket] -= part;
+        first += part;
+        count -= part;
+    }
+    begin_buckets(reduce, false);
+    fsfm_comm_sums_progress(reduce->running);
+}
+
+fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, const fsfm_learner_sums *sums, fsfm_error *err)
+{
+    fsfm_device *dev = reduce->setup.dev;
+    float *gradients = reduce->setup.gradients_dev;
+    const int64_t slice = reduce->taken++;
+    int level = 0;
+    reduce->sums = *sums;
+    for (; slice >> level & 1; level++) { /* a carry: the subtree to the left is complete */
+        FSFM_TRY(dev->ops->add(dev, reduce->setup.count, reduce->level_dev[level], gradients, err));
+        reduce->sums = add_sums(reduce->level_sums[level], reduce->sums);
+    }
+    if (slice + 1 == reduce->local_slices) return FSFM_OK;
+    reduce->level_sums[level] = reduce->sums;
+    return dev->ops->copy(dev, reduce->level_dev[level], gradients,
+                          (size_t)reduce->setup.count * sizeof(float), err);
+}
+
+/* Recursive halving over the rank's bits from the lowest, then the way back. Where a range has an odd length
+ * both halves hold its middle; both then compute the same bits for it. */
+static void sum_tree(fsfm_reduce *reduce)
+{
+    fsfm_comm *comm = reduce->setup.comm;
+    const int rank = fsfm_comm_rank(comm), ranks = fsfm_comm_size(comm);
+    int64_t first[LEVELS_MAX], count[LEVELS_MAX], at = 0, length = reduce->setup.count;
+    int bits = 0;
+    for (; 1 << bits < ranks; bits++) {
+        const int64_t half = (length + 1) / 2, lower = at, upper = at + length - half;
+        const bool keeps_upper = rank >> bits & 1;
+        first[bits] = at;
+        count[bits] = length;
+        at = keeps_upper ? upper : lower;
+        fsfm_comm_exchange(comm, rank ^ 1 << bits, reduce->host + (keeps_upper ? lower : upper),
+                           reduce->theirs, half * (int64_t)sizeof(float));
+        for (int64_t i = 0; i < half; i++) reduce->host[at + i] += reduce->theirs[i];
+        length = half;
+    }
+    while (bits-- > 0) {
+        const int64_t half = (count[bits] + 1) / 2, lower = first[bits], upper = lower + count[bits] - half;
+        const bool keeps_upper = rank >> bits & 1;
+        fsfm_comm_exchange(comm, rank ^ 1 << bits, reduce->host + (keeps_upper ? upper : lower),
+                           reduce->theirs, half * (int64_t)sizeof(float));
+        memcpy(reduce->host + (keeps_upper ? lower : upper), reduce->theirs, (size_t)half * sizeof(float));
+    }
+}
+
+static fsfm_status finish_exact(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
+{
+    fsfm_device *dev = reduce->setup.dev;
+    fsfm_comm *comm = reduce->setup.comm;
+    const int ranks = fsfm_comm_size(comm);
+    const size_t bytes = (size_t)reduce->setup.count * sizeof(float);
+    fsfm_status st = FSFM_OK;
+    *sums = reduce->sums;
+    if (ranks == 1) return FSFM_OK;
+    st = reduce->host_is_staging
+             ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
+             : dev->ops->synchronize(dev, err);
+    sum_tree(reduce);
+    fsfm_comm_gather_all(comm, sums, (int64_t)sizeof *sums, reduce->all_sums);
+    for (int stride = 1; stride < ranks; stride *= 2)
+        for (int r = 0; r < ranks; r += 2 * stride)
+            reduce->all_sums[r] = add_sums(reduce->all_sums[r], reduce->all_sums[r + stride]);
+    *sums = reduce->all_sums[0];
+    if (st == FSFM_OK && reduce->host_is_staging)
+        st = dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host, bytes, err);
+    return st;
+}
+
+fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
+{
+    fsfm_device *dev = reduce->setup.dev;
+    double values[3] = {sums->rec_m, sums->rec_fr, sums->sim};
+    if (reduce->setup.kind == FSFM_REDUCTION_EXACT) return finish_exact(reduce, sums, err);
+    if (fsfm_comm_size(reduce->setup.comm) == 1) return FSFM_OK;
+    begin_buckets(reduce, true);
+    fsfm_comm_sums_finish(reduce->running);
+    fsfm_comm_sum_double(reduce->setup.comm, values, 3);
+    sums->rec_m = values[0];
+    sums->rec_fr = values[1];
+    sums->sim = values[2];
+    if (reduce->failed != FSFM_OK) {
+        if (err) *err = reduce->failure;
+        return reduce->failed;
+    }
+    if (!reduce->host_is_staging) return FSFM_OK;
+    return dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host,
+                            (size_t)reduce->setup.count * sizeof(float), err);
+}
