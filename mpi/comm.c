@@ -118,6 +118,15 @@ int fsfm_comm_local_size(const fsfm_comm *comm)
     return comm->local_size;
 }
 
+const char *fsfm_comm_library(char *out, size_t size_bytes)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length = 0;
+    MPI_Get_library_version(text, &length);
+    snprintf(out, size_bytes, "%.*s", (int)strcspn(text, ",\n"), text);
+    return out;
+}
+
 fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err)
 {
     fsfm_error unread = {FSFM_OK, ""};

@@ -25,6 +25,9 @@ int fsfm_comm_size(const fsfm_comm *comm);
 int fsfm_comm_local_rank(const fsfm_comm *comm);
 int fsfm_comm_local_size(const fsfm_comm *comm);
 
+/* Not collective: one line about the MPI library; returns out. */
+const char *fsfm_comm_library(char *out, size_t size_bytes);
+
 /* All ranks return the same status and message: those of the lowest failing rank. Its message is prefixed by
  * "rank R" where there is more than one rank. */
 FSFM_MUST_USE

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "jobs/command.h"
+#include "jobs/settings.h"
+#include "jobs/version.h"
+#include "mpi/stop.h"
+#include "mpi/train_loop.h"
+
+static fsfm_status compare_config(void *context, const char *old_config, fsfm_error *err)
+{
+    return fsfm_settings_compare(context, old_config, err);
+}
+
+/* mpirun gives its ranks a terminal of its own making even where its output goes to a file: what mpirun
+ * writes to counts then. */
+static bool launcher_writes_to_file(void)
+{
+    char link[64], target[256];
+    ssize_t length = 0;
+    if (!getenv("OMPI_COMM_WORLD_SIZE")) return false;
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    length = readlink(link, target, sizeof target - 1);
+    if (length < 0) return true;
+    target[length] = 0;
+    return strncmp(target, "/dev/pts/", 9) != 0 && strncmp(target, "/dev/tty", 8) != 0;
+}
+
+static fsfm_status run(fsfm_comm *comm, fsfm_settings *settings, const char *config, fsfm_log *log,
+                       fsfm_error *err)
+{
+    const fsfm_train_job job = {
+        .model = &settings->model,
+        .data = &settings->data,
+        .mask = &settings->mask,
+        .train = &settings->train,
+        .run_dir = settings->run.dir,
+        .seed = (uint64_t)settings->run.seed,
+        .device = settings->run.device,
+        .threads = settings->run.threads,
+        .config = config,
+        .version = fsfm_version(),
+        .revision = fsfm_version_revision(),
+        .libraries = fsfm_version_libraries(),
+        .compare = compare_config,
+        .compare_context = settings,
+        .exit_code = fsfm_exit_code,
+    };
+    return fsfm_train_run(comm, &job, log, err);
+}
+
+/* Reads the configuration on every rank, which all have the same arguments. */
+static fsfm_status load(fsfm_comm *comm, int argc, char **argv, fsfm_settings *settings, char **config,
+                        fsfm_log *log, fsfm_error *err)
+{
+    char warning[256] = "";
+    fsfm_status st = FSFM_OK;
+    if (argc < 1)
+        st = fsfm_fail(err, FSFM_ERR_ARG,
+                       "pretrain: expected a configuration: fsfm pretrain CONFIG.yaml [key=value ...]");
+    if (st == FSFM_OK) st = fsfm_settings_load(argv[0], argc - 1, argv + 1, settings, warning, err);
+    if (st == FSFM_OK && !settings->run.dir[0])
+        st = fsfm_fail(err, FSFM_ERR_ARG, "run.dir: expected the folder of the run, found nothing");
+    if (st == FSFM_OK) st = fsfm_settings_write(settings, config, err);
+    /* The same on all ranks, so that its message needs no rank. */
+    const fsfm_status agreed = fsfm_comm_agree(comm, st, st == FSFM_OK ? err : NULL);
+    if (agreed == FSFM_OK && warning[0]) fsfm_log_line(log, "warning: %s", warning);
+    return agreed;
+}
+
+static int pretrain(int argc, char **argv, fsfm_error *err)
+{
+    fsfm_comm *comm = NULL;
+    fsfm_log log;
+    fsfm_settings *settings = NULL;
+    char *config = NULL;
+    bool is_first = true;
+    fsfm_stop_catch_signals();
+    fsfm_status st = fsfm_comm_start(&comm, err);
+    if (st != FSFM_OK) return fsfm_exit_code(st);
+    is_first = fsfm_comm_rank(comm) == 0;
+    fsfm_log_open(&log, is_first ? stdout : NULL);
+    if (launcher_writes_to_file()) log.is_terminal = false;
+    settings = calloc(1, sizeof *settings);
+    if (!settings) st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the configuration");
+    st = fsfm_comm_agree(comm, st, err);
+    if (st == FSFM_OK) st = load(comm, argc, argv, settings, &config, &log, err);
+    if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
+    if (!is_first) err->message[0] = 0; /* rank 0 has it too, and prints it */
+    fsfm_log_close(&log);
+    free(config);
+    free(settings);
+    fsfm_comm_stop(&comm);
+    return fsfm_exit_code(st);
+}
+
+const fsfm_command fsfm_command_pretrain = {
+    .name = "pretrain",
+    .usage = "pretrain CONFIG.yaml [key=value ...]",
+    .summary = "pretrains a face ViT; goes on by itself where run.dir holds a checkpoint",
+    .help =
+        "Runs alone, under mpirun -n N or under srun --mpi=pmix. `fsfm config list` shows every key.\n"
+        "Signals TERM, USR1, USR2, HUP and INT, a file STOP in run.dir and the time limit (FSFM_END_TIME or\n"
+        "SLURM_JOB_END_TIME, seconds since 1970) save and stop: exit code 75, and the same command goes on.\n"
+        "Exit codes: 0 done, 75 stopped and can go on, 1 failed, 2 wrong usage or configuration.\n",
+    .run = pretrain,
+};

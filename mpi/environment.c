@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mpi/environment.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/thread_pool.h"
+
+typedef struct {
+    char host[64];
+    cpu_set_t processors;
+} rank_processors;
+
+fsfm_status fsfm_environment_threads(fsfm_comm *comm, int *threads, fsfm_error *err)
+{
+    const int ranks = fsfm_comm_size(comm);
+    rank_processors mine, *all = calloc((size_t)ranks, sizeof *all);
+    int sharers = 0;
+    fsfm_status st = all ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d ranks", ranks);
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    memset(&mine, 0, sizeof mine);
+    gethostname(mine.host, sizeof mine.host - 1);
+    sched_getaffinity(0, sizeof mine.processors, &mine.processors);
+    fsfm_comm_gather_all(comm, &mine, (int64_t)sizeof mine, all);
+    for (int r = 0; r < ranks; r++)
+        if (strcmp(all[r].host, mine.host) == 0 && CPU_EQUAL(&all[r].processors, &mine.processors)) sharers++;
+    free(all);
+    *threads = fsfm_processors_available() / (sharers < 1 ? 1 : sharers);
+    if (*threads < 1) *threads = 1;
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsfm_rank_place **places,
+                                    fsfm_error *err)
+{
+    fsfm_rank_place mine;
+    const int ranks = fsfm_comm_size(comm);
+    fsfm_status st = FSFM_OK;
+    *places = calloc((size_t)ranks, sizeof **places);
+    if (!*places) st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d ranks", ranks);
+    if ((st = fsfm_comm_agree(comm, st, err)) != FSFM_OK) {
+        free(*places);
+        *places = NULL;
+        return st;
+    }
+    memset(&mine, 0, sizeof mine);
+    gethostname(mine.host, sizeof mine.host - 1);
+    snprintf(mine.device, sizeof mine.device, "%s", dev->name);
+    snprintf(mine.isa, sizeof mine.isa, "%s", dev->isa);
+    mine.threads = dev->threads;
+    fsfm_comm_gather_all(comm, &mine, (int64_t)sizeof mine, *places);
+    return FSFM_OK;
+}
+
+static uint64_t number_in(const char *path)
+{
+    unsigned long long value = 0;
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    if (fscanf(file, "%llu", &value) != 1) value = 0; /* "max" */
+    fclose(file);
+    return value;
+}
+
+uint64_t fsfm_environment_memory_bytes(void)
+{
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        const uint64_t limit = number_in(limits[i]);
+        if (limit > 0 && limit < bytes) bytes = limit;
+    }
+    return bytes;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpi/evaluator.h - reconstruction losses over the held-out samples, the same numbers on any number of ranks.
+ */
+#ifndef FSFM_MPI_EVALUATOR_H
+#define FSFM_MPI_EVALUATOR_H
+
+#include "core/model/learner.h"
+#include "mpi/bad_samples.h"
+#include "mpi/train_data.h"
+
+typedef struct {
+    fsfm_comm *comm;
+    const fsfm_train_data *data;
+    fsfm_learner *learner;
+    int64_t batch_size; /* the same on any number of ranks; at most the learner's micro_batch */
+} fsfm_evaluator;
+
+enum { FSFM_EVALUATION_BAD_MAX = 64 };
+typedef struct {
+    fsfm_losses losses; /* sim is NAN: it is not evaluated */
+    fsfm_learner_totals totals;
+    fsfm_bad_sample bad[FSFM_EVALUATION_BAD_MAX]; /* met by this rank */
+    int64_t bad_count;
+} fsfm_evaluation;
+/* Collective. Ranks take consecutive batches; the sums of each batch are added in the order of the batches.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_evaluator_run(const fsfm_evaluator *evaluator, fsfm_evaluation *out, fsfm_error *err);
+#endif

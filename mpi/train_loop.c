@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mpi/train_loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "io/file.h"
+#include "mpi/reconstruction.h"
+#include "mpi/train_state.h"
+
+/* Whether a multiple of period epochs ends with this many steps done. */
+static bool is_due(const fsfm_train *train, double period_epochs)
+{
+    const double period_steps = period_epochs * (double)train->steps_per_epoch;
+    const int64_t done = train->at.step;
+    if (done == 0) return false;
+    if (done == train->end_step) return true;
+    return period_epochs > 0 && floor((double)done / period_steps) > floor((double)(done - 1) / period_steps);
+}
+
+/* Evaluates if it is due and not done yet; *is_best if it is the best so far. */
+static fsfm_status evaluate(fsfm_train *train, bool *is_best, fsfm_error *err)
+{
+    const fsfm_evaluator evaluator = {train->comm, &train->data, train->learner, train->eval_batch};
+    fsfm_evaluation *evaluation = NULL;
+    fsfm_status st = FSFM_OK;
+    *is_best = false;
+    if (!train->data.eval_samples || train->at.eval_step == train->at.step) return FSFM_OK;
+    if (!is_due(train, train->job->train->eval_every_epochs)) return FSFM_OK;
+    evaluation = malloc(sizeof *evaluation);
+    if (!evaluation) st = fsfm_fail(err, FSFM_ERR_MEMORY, "evaluation: no memory");
+    if ((st = fsfm_comm_agree(train->comm, st, err)) != FSFM_OK) goto done;
+    if ((st = fsfm_evaluator_run(&evaluator, evaluation, err)) != FSFM_OK) goto done;
+    st = fsfm_train_note_bad(train, evaluation->bad, evaluation->bad_count, train->at.step - 1, err);
+    if (st != FSFM_OK) goto done;
+    train->at.eval_step = train->at.step;
+    *is_best = isfinite(evaluation->losses.loss) &&
+               (train->at.best_step < 0 || evaluation->losses.loss < train->at.best_loss);
+    if (*is_best) {
+        train->at.best_step = train->at.step;
+        train->at.best_loss = evaluation->losses.loss;
+    }
+    fsfm_train_record_evaluation(train, evaluation, *is_best);
+done:
+    free(evaluation);
+    return st;
+}
+
+/* A picture that cannot be drawn does not end a run. */
+static void draw_picture(fsfm_train *train)
+{
+    const fsfm_train_options *options = train->job->train;
+    char folder[FSFM_TEXT_SIZE + 64], path[FSFM_TEXT_SIZE + 128], name[32], title[64];
+    fsfm_error err = {FSFM_OK, ""};
+    fsfm_status st = FSFM_OK;
+    if (train->rank != 0 || options->log_pictures == 0) return;
+    if (!is_due(train, options->log_pictures_every_epochs)) return;
+    snprintf(name, sizeof name, "step-%08" PRId64 ".png", train->at.step);
+    snprintf(title, sizeof title, "after %" PRId64 " steps", train->at.step);
+    st = fsfm_path_join(folder, sizeof folder, train->job->run_dir, "pictures", &err);
+    if (st == FSFM_OK) st = fsfm_folder_make(folder, &err);
+    if (st == FSFM_OK) st = fsfm_path_join(path, sizeof path, folder, name, &err);
+    if (st == FSFM_OK)
+        st = fsfm_reconstruction_draw(&train->data, train->learner, options->log_pictures, title, path, &err);
+    if (st != FSFM_OK)
+        fsfm_log_line(train->log, "picture not drawn: %s", err.message);
+    else
+        fsfm_log_line(train->log, "picture   %s", path);
+}
+
+/* Rank 0: saves where it is time to. Its failure is told to the others with the next step. */
+static void save_if_due(fsfm_train *train, bool is_last, bool is_best)
+{
+    const int64_t every = train->job->train->checkpoint_every_steps;
+    const bool is_due_now = is_last || is_best || (every > 0 && train->at.step % every == 0);
+    if (train->rank != 0) return;
+    fsfm_train_report_saved(train, false, NULL);
+    if (!is_due_now || (train->saved_step == train->at.step && !is_best)) return;
+    train->pending.status = fsfm_train_save(train, is_best, &train->pending);
+}
+
+static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)
+{
+    const int64_t bad_most = train->job->train->max_bad_steps;
+    while (train->at.step < train->end_step && *stop == FSFM_STOP_NO) {
+        fsfm_step_outcome out;
+        bool is_best = false, is_end = false;
+        FSFM_TRY(fsfm_train_step(train, &out, err));
+        fsfm_train_record_step(train, train->at.step - 1, &out);
+        if (train->at.bad_in_row >= bad_most)
+            return fsfm_fail(err, FSFM_ERR_NUMERIC,
+                             "step %" PRId64 ": the loss was not finite %" PRId64
+                             " steps in a row (train.max_bad_steps); the last checkpoint is as it was",
+                             train->at.step - 1, train->at.bad_in_row);
+        is_end = train->at.step == train->end_step;
+        if (!is_end) *stop = out.stop;
+        /* A stopped run evaluates when it goes on: whoever asks it to stop may not wait long. */
+        if (*stop == FSFM_STOP_NO) FSFM_TRY(evaluate(train, &is_best, err));
+        if (*stop == FSFM_STOP_NO) draw_picture(train);
+        save_if_due(train, is_end || *stop != FSFM_STOP_NO, is_best);
+    }
+    return FSFM_OK;
+}
+
+/* The last write must have succeeded. */
+static fsfm_status finish_saving(fsfm_train *train, fsfm_error *err)
+{
+    fsfm_status st = FSFM_OK;
+    if (train->rank == 0) {
+        st = train->pending.status;
+        if (st != FSFM_OK)
+            *err = train->pending;
+        else
+            st = fsfm_train_report_saved(train, true, err);
+        if (st != FSFM_OK) fsfm_context(err, "the last checkpoint");
+    }
+    return fsfm_comm_agree(train->comm, st, err);
+}
+
+static fsfm_status tell_stop(fsfm_train *train, fsfm_stop_reason reason)
+{
+    const char *why = fsfm_stop_describe(reason, fsfm_stop_signal());
+    if (train->rank != 0) return FSFM_ERR_INTERRUPTED;
+    fsfm_train_record_event(train, "stop", train->at.step, why);
+    if (reason == FSFM_STOP_FILE) fsfm_stop_remove_file(&train->stop);
+    fsfm_log_line(train->log,
+                  "stopped   by %s after step %" PRId64 " of %" PRId64 ", saved; start it again to go on",
+                  why, train->at.step, train->end_step);
+    return FSFM_ERR_INTERRUPTED;
+}
+
+/* Everything between a loaded state and the end. */
+static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
+{
+    fsfm_stop_reason stop = FSFM_STOP_NO;
+    fsfm_status st = FSFM_OK;
+    bool is_best = false;
+    if (train->rank == 0) {
+        st = fsfm_train_write_environment(train, err);
+        if (st == FSFM_OK) st = fsfm_run_directory_open_metrics(train->run, train->at.step, err);
+        if (st == FSFM_OK) st = fsfm_run_directory_state(train->run, "running", -1, train->at.step, err);
+    }
+    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    fsfm_train_record_start(train, is_resumed);
+    FSFM_TRY(fsfm_train_open_reader(train, err));
+    FSFM_TRY(evaluate(train, &is_best, err)); /* what a stop left undone */
+    if (is_best) save_if_due(train, false, true);
+    train->speed.since_s = train->speed.run_since_s = fsfm_clock_monotonic_s();
+    st = run_steps(train, &stop, err);
+    if (st != FSFM_OK) {
+        if (train->rank == 0) fsfm_train_report_saved(train, true, NULL);
+        return st;
+    }
+    FSFM_TRY(finish_saving(train, err));
+    return stop == FSFM_STOP_NO ? FSFM_OK : tell_stop(train, stop);
+}
+
+/* Rank 0: state.json, unless the run was refused before it began (it is then as it was). */
+static void write_state(fsfm_train *train, fsfm_status st, bool has_begun)
+{
+    const char *status = st == FSFM_OK ? "done" : st == FSFM_ERR_INTERRUPTED ? "stopped" : "failed";
+    fsfm_error err = {FSFM_OK, ""};
+    if (!train->run || (st == FSFM_ERR_ARG && !has_begun)) return;
+    if (fsfm_run_directory_state(train->run, status, train->job->exit_code(st), train->at.step, &err) !=
+        FSFM_OK)
+        fsfm_log_line(train->log, "%s", err.message);
+}
+
+fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log *log, fsfm_error *err)
+{
+    fsfm_train *train = calloc(1, sizeof *train);
+    bool is_resumed = false, has_begun = false;
+    fsfm_status st = FSFM_OK;
+    if (!train) st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the run");
+    if ((st = fsfm_comm_agree(comm, st, err)) != FSFM_OK) {
+        free(train);
+        return st;
+    }
+    train->job = job;
+    train->comm = comm;
+    train->log = log;
+    train->rank = fsfm_comm_rank(comm);
+    train->ranks = fsfm_comm_size(comm);
+    if ((st = fsfm_train_setup(train, err)) != FSFM_OK) goto done;
+    fsfm_train_log_header(train);
+    if ((st = fsfm_train_load(train, &is_resumed, err)) != FSFM_OK) goto done;
+    if (is_resumed && train->at.step >= train->end_step) {
+        fsfm_log_line(log,
+                      "finished  %" PRId64 " of %" PRId64 " steps were done before, nothing is left to do",
+                      train->at.step, train->end_step);
+        goto done;
+    }
+    has_begun = true;
+    st = go_on(train, is_resumed, err);
+    if (st == FSFM_OK)
+        fsfm_log_line(log, "finished  %" PRId64 " steps, %" PRId64 " images; everything is in %s",
+                      train->at.step, train->at.samples, job->run_dir);
+done:
+    write_state(train, st, has_begun);
+    if (st == FSFM_ERR_INTERRUPTED && err) err->message[0] = 0;
+    fsfm_train_close(train);
+    free(train);
+    return st;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/thread_pool.h"
+#include "core/mask/strategy.h"
+#include "io/file.h"
+#include "mpi/train_state.h"
+
+enum { EVAL_BATCH_MAX = 16 };
+
+static bool is_power_of_two(int64_t n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+static fsfm_learner_setup learner_setup(const fsfm_train *train, int64_t micro_batch)
+{
+    const fsfm_train_job *job = train->job;
+    fsfm_learner_setup setup = {
+        .options = job->model,
+        .micro_batch = micro_batch > train->eval_batch ? micro_batch : train->eval_batch,
+        .kept = train->data.feed.patches - train->data.feed.budget,
+        .global_batch = job->train->global_batch,
+        .local_batch = train->local_batch,
+    };
+    for (int c = 0; c < 3; c++) {
+        setup.mean[c] = (float)train->data.mean[c];
+        setup.std[c] = (float)train->data.std[c];
+    }
+    return setup;
+}
+
+/* Largest divisor of the local batch that takes at most half of this rank's part of the machine's memory: of
+ * all there is, not of what happens to be free, so that equal machines choose alike. */
+static fsfm_status choose_micro_batch(fsfm_train *train, fsfm_error *err)
+{
+    const uint64_t budget = fsfm_environment_memory_bytes() / 2 / (uint64_t)fsfm_comm_local_size(train->comm);
+    int64_t smallest = 0;
+    fsfm_status st = FSFM_OK;
+    for (int64_t B = train->local_batch; B >= 1; B--) {
+        const fsfm_learner_setup setup = learner_setup(train, B);
+        fsfm_learner_memory m;
+        if (train->local_batch % B) continue;
+        if ((st = fsfm_learner_measure(train->dev, &setup, &m, err)) != FSFM_OK) break;
+        train->micro_batch = B;
+        if ((uint64_t)m.parameters + m.gradients + m.optimizer + m.target + m.activations + m.batch <= budget)
+            break;
+    }
+    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    smallest = -train->micro_batch; /* every rank's choice divides the local batch, so the smallest does */
+    fsfm_comm_max_i64(train->comm, &smallest, 1);
+    train->micro_batch = -smallest;
+    return FSFM_OK;
+}
+
+static fsfm_status check_exact(const fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_options *o = train->job->train;
+    if (!is_power_of_two(o->slices))
+        return fsfm_fail(err, FSFM_ERR_ARG, "train.slices: expected a power of two, found %" PRId64,
+                         o->slices);
+    if (o->global_batch % o->slices)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "train.global_batch: expected a multiple of train.slices = %" PRId64
+                         ", found %" PRId64,
+                         o->slices, o->global_batch);
+    if (!is_power_of_two(train->ranks) || o->slices % train->ranks)
+        return fsfm_fail(
+            err, FSFM_ERR_ARG,
+            "train.reduction exact: expected a power of two of ranks that divides train.slices = %" PRId64
+            ", found %d ranks",
+            o->slices, train->ranks);
+    if (o->micro_batch != FSFM_AUTO && o->micro_batch != o->global_batch / o->slices)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "train.micro_batch: with train.reduction exact it is the slice, %" PRId64
+                         " images, found %" PRId64 " (leave it auto)",
+                         o->global_batch / o->slices, o->micro_batch);
+    for (int r = 1; r < train->ranks; r++)
+        if (strcmp(train->places[r].isa, train->places[0].isa))
+            return fsfm_fail(
+                err, FSFM_ERR_ARG,
+                "train.reduction exact: rank 0 (%s) computes with %s, rank %d (%s) with %s: their results "
+                "differ",
+                train->places[0].host, train->places[0].isa, r, train->places[r].host, train->places[r].isa);
+    return FSFM_OK;
+}
+
+static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_options *o = train->job->train;
+    const bool is_exact = o->reduction == FSFM_REDUCTION_EXACT;
+    const int64_t GB = o->global_batch;
+    if (is_exact) FSFM_TRY(check_exact(train, err));
+    if (GB % train->ranks)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "train.global_batch: expected a multiple of the %d ranks, found %" PRId64,
+                         train->ranks, GB);
+    if (train->data.samples < GB)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "train.global_batch: %" PRId64 " images are more than the %" PRId64
+                         " samples of an epoch",
+                         GB, train->data.samples);
+    train->local_batch = GB / train->ranks;
+    if (is_exact)
+        train->micro_batch = GB / o->slices;
+    else if (o->micro_batch != FSFM_AUTO)
+        train->micro_batch = o->micro_batch;
+    train->eval_batch = train->data.eval_samples < EVAL_BATCH_MAX ? train->data.eval_samples : EVAL_BATCH_MAX;
+    /* A size that the user set or that is part of the run bounds evaluation too; one chosen by memory must
+     * not, as its numbers would then depend on the ranks. */
+    if (train->micro_batch > 0 && train->eval_batch > train->micro_batch)
+        train->eval_batch = train->micro_batch;
+    if (train->micro_batch == 0) FSFM_TRY(choose_micro_batch(train, err));
+    if (train->local_batch % train->micro_batch)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "train.micro_batch: expected a divisor of the %" PRId64
+                         " images of a rank (train.global_batch / ranks), found %" PRId64,
+                         train->local_batch, train->micro_batch);
+    train->micro_count = train->local_batch / train->micro_batch;
+    return FSFM_OK;
+}
+
+static fsfm_status shape_run(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_job *job = train->job;
+    train->steps_per_epoch = train->data.samples / job->train->global_batch;
+    train->schedule = (fsfm_schedule){
+        .steps_per_epoch = train->steps_per_epoch,
+        .epochs = job->train->epochs,
+        .global_batch = job->train->global_batch,
+        .blr = job->model->blr,
+        .warmup_epochs = job->model->warmup_epochs,
+        .momentum = job->model->target_momentum,
+    };
+    train->schedule_steps = train->end_step = fsfm_schedule_steps(&train->schedule);
+    if (job->train->max_steps > 0 && job->train->max_steps < train->end_step)
+        train->end_step = job->train->max_steps;
+    if (train->end_step > 0) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_ARG, "train.epochs: %g epochs of %" PRId64 " steps are no step at all",
+                     job->train->epochs, train->steps_per_epoch);
+}
+
+static fsfm_status open_device(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_job *job = train->job;
+    int threads = (int)job->threads;
+    char note[160] = "";
+    if (job->threads == FSFM_AUTO) FSFM_TRY(fsfm_environment_threads(train->comm, &threads, err));
+    fsfm_status st =
+        fsfm_device_open(job->device, (fsfm_precision)job->train->precision, threads, &train->dev, note, err);
+    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    if (note[0]) fsfm_log_line(train->log, "%s", note);
+    return fsfm_environment_places(train->comm, train->dev, &train->places, err);
+}
+
+static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_job *job = train->job;
+    const fsfm_learner_setup setup = learner_setup(train, train->micro_batch);
+    const size_t row_bytes = (size_t)job->model->projection_size * sizeof(float);
+    FSFM_TRY(fsfm_learner_open(train->dev, &setup, &train->learner, err));
+    const fsfm_reduce_setup reduce = {
+        .comm = train->comm,
+        .dev = train->dev,
+        .gradients_dev = fsfm_learner_gradients_dev(train->learner),
+        .count = fsfm_learner_parameters(train->learner)->total_floats,
+        .kind = job->train->reduction,
+        .bucket_mib = job->train->bucket_mib,
+        .slices = job->train->slices,
+    };
+    FSFM_TRY(fsfm_reduce_open(&reduce, &train->reduce, err));
+    train->batches = calloc((size_t)train->micro_count, sizeof *train->batches);
+    if (!train->batches) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a step's batches");
+    if (job->model->id_loss != FSFM_ID_INFONCE) return FSFM_OK;
+    train->keys = malloc((size_t)train->local_batch * row_bytes);
+    train->all_keys = malloc((size_t)job->train->global_batch * row_bytes);
+    if (!train->keys || !train->all_keys)
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for InfoNCE keys");
+    return FSFM_OK;
+}
+
+static fsfm_status open_checkpoints(fsfm_train *train, fsfm_error *err)
+{
+    fsfm_checkpointer_setup setup = {
+        .run_dir = train->job->run_dir,
+        .parameters = fsfm_learner_parameters(train->learner),
+        .config = train->job->config,
+        .keep_last = train->job->train->checkpoint_keep_last,
+        .keep_every = train->job->train->checkpoint_keep_every,
+    };
+    for (int s = 0; s < FSFM_STATES; s++)
+        setup.floats[s] = fsfm_learner_state_floats(train->learner, (fsfm_state)s);
+    return fsfm_checkpointer_open(&setup, &train->checkpoints, err);
+}
+
+fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
+{
+    fsfm_status st = FSFM_OK;
+    FSFM_TRY(fsfm_train_data_open(train->comm, train->job, &train->data, err));
+    FSFM_TRY(open_device(train, err));
+    st = shape_step(train, err);
+    if (st == FSFM_OK) st = shape_run(train, err);
+    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    FSFM_TRY(fsfm_comm_agree(train->comm, open_learner(train, err), err));
+    if (train->rank == 0) {
+        st = fsfm_run_directory_open(train->job->run_dir, &train->run, err);
+        if (st == FSFM_OK) st = open_checkpoints(train, err);
+    }
+    fsfm_stop_open(&train->stop, train->rank == 0 ? train->job->run_dir : NULL);
+    return fsfm_comm_agree(train->comm, st, err);
+}
+
+fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err)
+{
+    fsfm_reader_plan plan = fsfm_train_data_plan(&train->data, false);
+    plan.share_first = train->rank * train->local_batch;
+    plan.share_count = train->local_batch;
+    plan.batch_size = train->micro_batch;
+    plan.first_batch = train->at.step * train->micro_count;
+    plan.end_batch = train->end_step * train->micro_count;
+    plan.hold = train->micro_count;
+    return fsfm_comm_agree(train->comm, fsfm_reader_open(&plan, &train->reader, err), err);
+}
+
+void fsfm_train_close(fsfm_train *train)
+{
+    fsfm_reader_close(&train->reader);
+    fsfm_checkpointer_close(&train->checkpoints);
+    fsfm_reduce_close(&train->reduce);
+    fsfm_learner_close(&train->learner);
+    fsfm_device_close(&train->dev);
+    fsfm_train_data_close(&train->data);
+    fsfm_bad_samples_free(&train->bad);
+    free(train->batches);
+    free(train->keys);
+    free(train->all_keys);
+    free(train->places);
+    fsfm_run_directory_close(&train->run);
+}

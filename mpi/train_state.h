@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpi/train_state.h - what the files of the train loop share. Not for others. */
+#ifndef FSFM_MPI_TRAIN_STATE_H
+#define FSFM_MPI_TRAIN_STATE_H
+
+#include "core/model/schedule.h"
+#include "io/run_directory.h"
+#include "mpi/checkpointer.h"
+#include "mpi/environment.h"
+#include "mpi/evaluator.h"
+#include "mpi/reduce.h"
+#include "mpi/stop.h"
+#include "mpi/train_data.h"
+
+/* One step's outcome, equal on all ranks. */
+typedef struct {
+    fsfm_losses losses;
+    fsfm_learner_totals totals;
+    double norm, lr, ema_momentum;
+    bool is_bad; /* not finite: skipped */
+    fsfm_stop_reason stop;
+} fsfm_step_outcome;
+
+typedef struct {
+    const fsfm_train_job *job;
+    fsfm_comm *comm;
+    fsfm_log *log;
+    int rank, ranks;
+
+    fsfm_train_data data;
+    fsfm_device *dev;
+    fsfm_rank_place *places; /* (ranks) */
+
+    /* The shape of a step. */
+    int64_t local_batch, micro_batch, micro_count, eval_batch;
+    int64_t steps_per_epoch, schedule_steps, end_step;
+    fsfm_schedule schedule;
+
+    fsfm_learner *learner;
+    fsfm_reduce *reduce;
+    fsfm_reader *reader;
+    fsfm_batch *batches;    /* (micro_count), held during a step */
+    float *keys, *all_keys; /* InfoNCE: (local_batch, projection_size), (global_batch, projection_size) */
+
+    fsfm_checkpoint_counters at; /* where the run is */
+    fsfm_bad_samples bad;
+    fsfm_error pending; /* a failure of this rank that the next step tells the others */
+
+    /* rank 0 */
+    fsfm_run_directory *run;
+    fsfm_checkpointer *checkpoints;
+    int64_t saved_step; /* of the last checkpoint begun or loaded, -1 */
+    fsfm_checkpoint_result saved;
+    bool metrics_failed;
+
+    fsfm_stop stop;
+    double step_s; /* of the last step */
+    struct {
+        double since_s, waited_s; /* when the block of steps began, and the reader's waiting then */
+        int64_t images;
+        double run_since_s;
+        int64_t run_images;
+        int64_t no_region_steps; /* without a covered region in the whole batch, so far in this process */
+    } speed;
+} fsfm_train;
+
+/* All collective unless said otherwise. */
+
+/* train_setup.c: opens data, device, learner and the rest up to the point where the state has to be loaded.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err);
+/* The reader, from step at.step on. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err);
+void fsfm_train_close(fsfm_train *train);
+
+/* train_state.c: loads the newest checkpoint, or starts anew. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_load(fsfm_train *train, bool *is_resumed, fsfm_error *err);
+/* Not collective (rank 0): begins to write a checkpoint of the state. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_save(fsfm_train *train, bool is_best, fsfm_error *err);
+/* Not collective: tells of writes that have ended; waits for them if asked. Returns the status of the last
+ * one. */
+fsfm_status fsfm_train_report_saved(fsfm_train *train, bool waits, fsfm_error *err);
+
+/* train_step.c */
+FSFM_MUST_USE
+fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
+/* Adds damaged samples that this rank met to the run's list, tells of new ones, fails if they are too many.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_train_note_bad(fsfm_train *train, const fsfm_bad_sample *found, int64_t count, int64_t step,
+                                fsfm_error *err);
+
+/* train_record.c: not collective, rank 0; does nothing elsewhere. */
+void fsfm_train_log_header(fsfm_train *train);
+FSFM_MUST_USE
+fsfm_status fsfm_train_write_environment(fsfm_train *train, fsfm_error *err);
+void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_outcome *outcome);
+void fsfm_train_record_evaluation(fsfm_train *train, const fsfm_evaluation *evaluation, bool is_best);
+void fsfm_train_record_start(fsfm_train *train, bool is_resumed);
+/* An event without more to it than a text (may be NULL) named detail. */
+void fsfm_train_record_event(fsfm_train *train, const char *event, int64_t step, const char *detail);
+/* metrics.jsonl could not be written: told once. */
+void fsfm_train_end_record(fsfm_train *train);
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpi/train_step.c - one optimiser step on all ranks.
+ *
+ * A rank that fails goes on taking part in the sums, with nonsense, until the next place where all ranks
+ * compare notes: so nobody waits for it. Whatever all ranks must decide alike is first reduced, then looked
+ * at. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "mpi/train_state.h"
+
+/* Does call unless something failed before. */
+#define UNLESS_FAILED(st, call) ((st) == FSFM_OK ? (st) = (call) : (st))
+
+enum { BAD_PER_STEP_MAX = 64 };
+
+static fsfm_learner_input input_of(const fsfm_batch *batch)
+{
+    const fsfm_learner_input input = {.B = batch->B,
+                                      .images_u8 = batch->images,
+                                      .mask = batch->mask,
+                                      .region = batch->region,
+                                      .target_mask = batch->target_mask};
+    return input;
+}
+
+static int64_t count_ones(const uint8_t *bytes, int64_t count)
+{
+    int64_t ones = 0;
+    for (int64_t i = 0; i < count; i++) ones += bytes[i];
+    return ones;
+}
+
+/* All batches of the step, and the denominators of the losses over all ranks. */
+static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, fsfm_error *err)
+{
+    const int64_t L = train->data.feed.patches;
+    int64_t counts[3] = {0}; /* masked patches, region patches, failed ranks */
+    fsfm_status st = train->pending.status;
+    if (st != FSFM_OK) *err = train->pending;
+    for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
+        fsfm_batch *batch = &train->batches[m];
+        if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
+        FSFM_ASSERT(batch->B == train->micro_batch);
+        counts[0] += count_ones(batch->mask, batch->B * L);
+        counts[1] += count_ones(batch->region, batch->B * L);
+    }
+    counts[2] = st != FSFM_OK;
+    fsfm_comm_sum_i64(train->comm, counts, 3);
+    if (counts[2]) return fsfm_comm_agree(train->comm, st, err);
+    *totals = (fsfm_learner_totals){train->job->train->global_batch, counts[0], counts[1]};
+    return FSFM_OK;
+}
+
+static fsfm_status compute_targets(fsfm_train *train, fsfm_error *err)
+{
+    fsfm_learner *learner = train->learner;
+    fsfm_status st = FSFM_OK;
+    if (!fsfm_learner_has_target(learner)) return FSFM_OK;
+    for (int64_t m = 0; m < train->micro_count; m++) {
+        const fsfm_learner_input input = input_of(&train->batches[m]);
+        UNLESS_FAILED(st, fsfm_learner_target(learner, &input, m * train->micro_batch, err));
+    }
+    if (!train->keys) return st;
+    UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
+    fsfm_comm_gather_all(train->comm, train->keys,
+                         train->local_batch * train->job->model->projection_size * (int64_t)sizeof(float),
+                         train->all_keys);
+    return UNLESS_FAILED(
+        st, fsfm_learner_set_keys(learner, train->all_keys, train->rank * train->local_batch, err));
+}
+
+/* Gradients and sums of the global batch. */
+static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_totals *totals,
+                                     fsfm_learner_sums *sums, fsfm_error *err)
+{
+    fsfm_learner *learner = train->learner;
+    const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
+    fsfm_error late = {FSFM_OK, ""};
+    fsfm_status st = fsfm_learner_begin_step(learner, err), finished = FSFM_OK;
+    fsfm_reduce_begin(train->reduce);
+    if (fsfm_learner_has_target(learner)) {
+        const fsfm_status targets = compute_targets(train, st == FSFM_OK ? err : &late);
+        UNLESS_FAILED(st, targets);
+    }
+    for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
+        const fsfm_learner_input input = input_of(&train->batches[m]);
+        const bool tells = !is_exact && m + 1 == train->micro_count;
+        if (is_exact && m > 0) UNLESS_FAILED(st, fsfm_learner_begin_step(learner, err));
+        UNLESS_FAILED(st, fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
+                                              tells ? fsfm_reduce_ready : NULL, train->reduce, err));
+        if (is_exact || m + 1 == train->micro_count)
+            UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
+        if (is_exact) UNLESS_FAILED(st, fsfm_reduce_slice(train->reduce, sums, err));
+    }
+    finished = fsfm_reduce_finish(train->reduce, sums, st == FSFM_OK ? err : &late);
+    return UNLESS_FAILED(st, finished);
+}
+
+static void update(fsfm_train *train, fsfm_step_outcome *out, double norm_squared)
+{
+    const fsfm_learner_update step = {.lr = out->lr,
+                                      .ema_momentum =
+                                          fsfm_schedule_momentum(&train->schedule, train->at.step),
+                                      .norm_squared = norm_squared,
+                                      .adam_t = train->at.adam_t + 1};
+    train->pending.status = fsfm_learner_finish_step(train->learner, &step, &train->pending);
+    train->at.adam_t++;
+}
+
+fsfm_status fsfm_train_note_bad(fsfm_train *train, const fsfm_bad_sample *found, int64_t count, int64_t step,
+                                fsfm_error *err)
+{
+    const int64_t most = train->job->data->max_bad;
+    fsfm_bad_sample *added = NULL;
+    int64_t added_count = 0;
+    FSFM_TRY(fsfm_bad_samples_merge(&train->bad, train->comm, found, count, &added, &added_count, err));
+    for (int64_t i = 0; i < added_count && train->rank == 0; i++) {
+        fsfm_log_line(train->log, "damaged sample %" PRId64 " of %s replaced: %s", added[i].sample,
+                      fsfm_train_data_folder(&train->data, added[i].source), added[i].message);
+        fsfm_train_record_event(train, "bad_sample", step, added[i].message);
+    }
+    free(added);
+    if (train->bad.count <= most) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_FORMAT,
+                     "%" PRId64 " damaged samples, more than data.max_bad = %" PRId64
+                     " (`fsfm inspect DATASET --verify` names them)",
+                     train->bad.count, most);
+}
+
+/* Whatever ranks have to tell each other at the end of a step. */
+static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_outcome *out, fsfm_error *err)
+{
+    fsfm_bad_sample bad[BAD_PER_STEP_MAX];
+    const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
+    const int64_t count = fsfm_reader_take_bad(train->reader, bad, BAD_PER_STEP_MAX);
+    int64_t notes[4] = {mine != FSFM_OK, out->is_bad, count, 0};
+    notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
+    fsfm_comm_max_i64(train->comm, notes, 4);
+    if (notes[0]) return fsfm_comm_agree(train->comm, mine, err);
+    out->is_bad = notes[1] != 0;
+    out->stop = (fsfm_stop_reason)notes[3];
+    return notes[2] ? fsfm_train_note_bad(train, bad, count, train->at.step, err) : FSFM_OK;
+}
+
+fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
+{
+    const double began_s = fsfm_clock_monotonic_s();
+    fsfm_learner_sums sums = {0};
+    double norm_squared = 0;
+    fsfm_status st = FSFM_OK;
+    memset(out, 0, sizeof *out);
+    out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
+    out->ema_momentum =
+        train->job->model->target_update == FSFM_TARGET_EMA && fsfm_learner_has_target(train->learner)
+            ? fsfm_schedule_momentum(&train->schedule, train->at.step)
+            : NAN;
+    FSFM_TRY(take_batches(train, &out->totals, err));
+    st = compute_gradients(train, &out->totals, &sums, err);
+    UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &norm_squared, err));
+    out->losses = fsfm_losses_from_sums(train->job->model, &sums, &out->totals);
+    out->norm = sqrt(norm_squared);
+    out->is_bad = !isfinite(out->losses.loss) || !isfinite(norm_squared);
+    if (!fsfm_learner_has_target(train->learner)) out->losses.sim = NAN;
+    FSFM_TRY(compare_notes(train, st, out, err));
+    if (!out->is_bad) update(train, out, norm_squared);
+    for (int64_t m = 0; m < train->micro_count; m++) fsfm_reader_release(train->reader);
+    train->at.bad_in_row = out->is_bad ? train->at.bad_in_row + 1 : 0;
+    train->at.bad_steps += out->is_bad;
+    train->at.step++;
+    train->at.samples += train->job->train->global_batch;
+    train->step_s = fsfm_clock_monotonic_s() - began_s;
+    return FSFM_OK;
+}
