@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sums of gradients over ranks: fast ones on small integers, which are exact in any order, exact ones bit for
+ * bit against the same tree computed here by one process. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/random.h"
+#include "mpi/reduce.h"
+#include "tests/support/check.h"
+#include "tests/support/plain_device.h"
+
+static fsfm_comm *comm;
+static int rank, ranks;
+
+enum { FAST_COUNT = 700001 }; /* three buckets of 1 MiB, the last one short */
+
+static void check_fast(bool memory_is_host, bool tells)
+{
+    plain_device plain;
+    float *gradients = malloc(FAST_COUNT * sizeof *gradients);
+    fsfm_reduce *reduce = NULL;
+    fsfm_error err;
+    plain_device_init(&plain, memory_is_host);
+    const fsfm_reduce_setup setup = {.comm = comm,
+                                     .dev = &plain.device,
+                                     .gradients_dev = gradients,
+                                     .count = FAST_COUNT,
+                                     .kind = FSFM_REDUCTION_FAST,
+                                     .bucket_mib = 1};
+    assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    for (int step = 0; step < 2; step++) {
+        fsfm_learner_sums sums = {rank, 2, step};
+        for (int64_t i = 0; i < FAST_COUNT; i++) gradients[i] = (float)(rank + step + i % 97);
+        fsfm_reduce_begin(reduce);
+        for (int64_t end = FAST_COUNT; tells && end > 0;) { /* ranges of odd lengths, from the back */
+            const int64_t first = end > 54321 ? end - 54321 : 0;
+            fsfm_reduce_ready(reduce, first, end - first);
+            end = first;
+        }
+        assert_ok(fsfm_reduce_finish(reduce, &sums, &err), &err);
+        for (int64_t i = 0; i < FAST_COUNT; i++)
+            assert_true(gradients[i] == (float)(ranks * (ranks - 1) / 2 + ranks * (step + i % 97)));
+        assert_true(sums.rec_m == ranks * (ranks - 1) / 2 && sums.rec_fr == 2 * ranks &&
+                    sums.sim == ranks * step);
+    }
+    fsfm_reduce_close(&reduce);
+    free(gradients);
+}
+
+static void fast_sums_over_ranks(void **state)
+{
+    (void)state;
+    check_fast(true, true);
+    check_fast(true, false); /* a rank that failed early tells nothing, yet nobody waits for it */
+}
+
+static void fast_stages_device_memory(void **state)
+{
+    (void)state;
+    check_fast(false, true);
+}
+
+static void fast_tells_a_failed_copy(void **state)
+{
+    (void)state;
+    plain_device plain;
+    float gradients[64] = {0};
+    fsfm_reduce *reduce = NULL;
+    fsfm_learner_sums sums = {0};
+    fsfm_error err;
+    plain_device_init(&plain, false);
+    const fsfm_reduce_setup setup = {.comm = comm,
+                                     .dev = &plain.device,
+                                     .gradients_dev = gradients,
+                                     .count = 64,
+                                     .kind = FSFM_REDUCTION_FAST,
+                                     .bucket_mib = 1};
+    assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    plain.fails_after = 1;
+    const fsfm_status st = fsfm_reduce_finish(reduce, &sums, &err);
+    if (ranks > 1)
+        assert_fails(st, FSFM_ERR_DEVICE, &err, "told to fail");
+    else
+        assert_ok(st, &err);
+    fsfm_reduce_close(&reduce);
+}
+
+/* Slice s of the global batch: values whose sum depends on the order of its additions. */
+static void make_slice(int64_t slice, float *values, int64_t count, fsfm_learner_sums *sums)
+{
+    fsfm_random random = fsfm_random_stream(5, FSFM_RANDOM_TEST, 0, (uint64_t)slice);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (float)((fsfm_random_double(&random) - 0.5) * exp(8 * fsfm_random_double(&random)));
+    sums->rec_m = fsfm_random_double(&random);
+    sums->rec_fr = fsfm_random_double(&random);
+    sums->sim = fsfm_random_double(&random) - 0.5;
+}
+
+/* The tree by its definition: the sum of slices [first, first + n) is that of its halves. */
+static void tree(int64_t first, int64_t n, float *out, int64_t count, fsfm_learner_sums *sums)
+{
+    float *right = NULL;
+    fsfm_learner_sums more;
+    if (n == 1) {
+        make_slice(first, out, count, sums);
+        return;
+    }
+    right = malloc((size_t)count * sizeof *right);
+    tree(first, n / 2, out, count, sums);
+    tree(first + n / 2, n / 2, right, count, &more);
+    for (int64_t i = 0; i < count; i++) out[i] += right[i];
+    sums->rec_m += more.rec_m;
+    sums->rec_fr += more.rec_fr;
+    sums->sim += more.sim;
+    free(right);
+}
+
+static void check_exact(int64_t slices, int64_t count, bool memory_is_host)
+{
+    plain_device plain;
+    float *gradients = malloc((size_t)count * sizeof *gradients),
+          *want = malloc((size_t)count * sizeof *want);
+    fsfm_reduce *reduce = NULL;
+    fsfm_learner_sums want_sums, got;
+    fsfm_error err;
+    plain_device_init(&plain, memory_is_host);
+    const fsfm_reduce_setup setup = {.comm = comm,
+                                     .dev = &plain.device,
+                                     .gradients_dev = gradients,
+                                     .count = count,
+                                     .kind = FSFM_REDUCTION_EXACT,
+                                     .slices = slices};
+    tree(0, slices, want, count, &want_sums);
+    assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    for (int step = 0; step < 2; step++) {
+        fsfm_reduce_begin(reduce);
+        for (int64_t s = 0; s < slices / ranks; s++) {
+            fsfm_learner_sums sums;
+            make_slice(rank * (slices / ranks) + s, gradients, count, &sums);
+            assert_ok(fsfm_reduce_slice(reduce, &sums, &err), &err);
+        }
+        assert_ok(fsfm_reduce_finish(reduce, &got, &err), &err);
+        assert_memory_equal(gradients, want, (size_t)count * sizeof *want);
+        assert_memory_equal(&got, &want_sums, sizeof got);
+    }
+    fsfm_reduce_close(&reduce);
+    free(gradients);
+    free(want);
+}
+
+static void exact_is_one_tree(void **state)
+{
+    (void)state;
+    if (ranks & (ranks - 1)) skip();
+    check_exact(8, 4096, true);
+    check_exact(8, 1003, true); /* halves overlap by one */
+    check_exact(ranks, 64, true);
+    check_exact(16, 77, false);
+}
+
+static void exact_refuses_what_it_cannot_do(void **state)
+{
+    (void)state;
+    plain_device plain;
+    float gradients[4] = {0};
+    fsfm_reduce *reduce = NULL;
+    fsfm_error err;
+    plain_device_init(&plain, true);
+    fsfm_reduce_setup setup = {.comm = comm,
+                               .dev = &plain.device,
+                               .gradients_dev = gradients,
+                               .count = 4,
+                               .kind = FSFM_REDUCTION_EXACT,
+                               .slices = 6};
+    assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_ARG, &err, "train.slices");
+    assert_null(reduce);
+    if ((ranks & (ranks - 1)) == 0) return;
+    setup.slices = 8;
+    assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_ARG, &err, "found 5 ranks");
+    assert_null(reduce);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fast_sums_over_ranks),
+        cmocka_unit_test(fast_stages_device_memory),
+        cmocka_unit_test(fast_tells_a_failed_copy),
+        cmocka_unit_test(exact_is_one_tree),
+        cmocka_unit_test(exact_refuses_what_it_cannot_do),
+    };
+    fsfm_error err;
+    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
+    rank = fsfm_comm_rank(comm);
+    ranks = fsfm_comm_size(comm);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fsfm_comm_stop(&comm);
+    return failed != 0;
+}
