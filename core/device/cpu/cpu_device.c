@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/device/cpu/cpu_device.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/device/cpu/gemm.h"
+
+void *fsfm_cpu_memory(size_t size_bytes)
+{
+    const size_t huge = (size_t)2 << 20;
+    const size_t align = size_bytes >= 2 * huge ? huge : FSFM_ARENA_ALIGN;
+    void *memory = NULL;
+    if (posix_memalign(&memory, align, size_bytes ? size_bytes : align) != 0) return NULL;
+    if (align == huge)
+        madvise(memory, size_bytes, MADV_HUGEPAGE); /* only advice: without it all works, slower */
+    return memory;
+}
+
+fsfm_status fsfm_cpu_reserve_threads(fsfm_cpu_device *cpu, size_t size_bytes, fsfm_error *err)
+{
+    if (size_bytes <= cpu->scratch_bytes) return FSFM_OK;
+    for (int i = 0; i < cpu->base.threads; i++) {
+        free(cpu->threads[i].scratch);
+        cpu->threads[i].scratch = fsfm_cpu_memory(size_bytes);
+        if (!cpu->threads[i].scratch) {
+            cpu->scratch_bytes = 0;
+            return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %zu bytes of scratch a thread", size_bytes);
+        }
+    }
+    cpu->scratch_bytes = size_bytes;
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_cpu_reserve_shared(fsfm_cpu_device *cpu, size_t size_bytes, fsfm_error *err)
+{
+    if (size_bytes <= cpu->shared_bytes) return FSFM_OK;
+    free(cpu->shared);
+    cpu->shared = fsfm_cpu_memory(size_bytes);
+    cpu->shared_bytes = cpu->shared ? size_bytes : 0;
+    if (!cpu->shared)
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %zu bytes of scratch", size_bytes);
+    return FSFM_OK;
+}
+
+static fsfm_status cpu_alloc(fsfm_device *dev, size_t size_bytes, void **ptr_dev, fsfm_error *err)
+{
+    (void)dev;
+    *ptr_dev = fsfm_cpu_memory(size_bytes);
+    if (!*ptr_dev) return fsfm_fail(err, FSFM_ERR_MEMORY, "cpu device: no memory for %zu bytes", size_bytes);
+    return FSFM_OK;
+}
+
+static void cpu_free(fsfm_device *dev, void *ptr_dev)
+{
+    (void)dev;
+    free(ptr_dev);
+}
+
+static fsfm_status cpu_copy(fsfm_device *dev, void *dst, const void *src, size_t size_bytes, fsfm_error *err)
+{
+    (void)dev, (void)err;
+    if (size_bytes > 0) memcpy(dst, src, size_bytes);
+    return FSFM_OK;
+}
+
+static fsfm_status cpu_zero(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
+{
+    (void)dev, (void)err;
+    if (size_bytes > 0) memset(dst, 0, size_bytes);
+    return FSFM_OK;
+}
+
+static fsfm_status cpu_synchronize(fsfm_device *dev, fsfm_error *err)
+{
+    (void)dev, (void)err;
+    return FSFM_OK;
+}
+
+static fsfm_status cpu_params_changed(fsfm_device *dev, const float *params, int64_t count, fsfm_error *err)
+{
+    (void)dev, (void)params, (void)count, (void)err; /* nothing is derived from parameters */
+    return FSFM_OK;
+}
+
+static const fsfm_device_ops cpu_ops = {
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .copy = cpu_copy,
+    .zero = cpu_zero,
+    .synchronize = cpu_synchronize,
+    .params_changed = cpu_params_changed,
+    .linear = fsfm_cpu_linear,
+    .linear_backward = fsfm_cpu_linear_backward,
+    .layernorm = fsfm_cpu_layernorm,
+    .layernorm_backward = fsfm_cpu_layernorm_backward,
+    .gelu = fsfm_cpu_gelu,
+    .gelu_backward = fsfm_cpu_gelu_backward,
+    .attention = fsfm_cpu_attention,
+    .attention_backward = fsfm_cpu_attention_backward,
+    .patches = fsfm_cpu_patches,
+    .embed = fsfm_cpu_embed,
+    .embed_backward = fsfm_cpu_embed_backward,
+    .unshuffle = fsfm_cpu_unshuffle,
+    .unshuffle_backward = fsfm_cpu_unshuffle_backward,
+    .mean = fsfm_cpu_mean,
+    .mean_backward = fsfm_cpu_mean_backward,
+    .normalize = fsfm_cpu_normalize,
+    .normalize_backward = fsfm_cpu_normalize_backward,
+    .dot_loss = fsfm_cpu_dot_loss,
+    .infonce = fsfm_cpu_infonce,
+    .patch_loss = fsfm_cpu_patch_loss,
+    .adamw = fsfm_cpu_adamw,
+    .ema = fsfm_cpu_ema,
+    .add = fsfm_cpu_add,
+    .norm_squared = fsfm_cpu_norm_squared,
+};
+
+static const char *dnnl_isa_name(void)
+{
+    switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41: return "sse41";
+    case dnnl_cpu_isa_avx: return "avx";
+    case dnnl_cpu_isa_avx2: return "avx2";
+    case dnnl_cpu_isa_avx2_vnni: return "avx2_vnni";
+    case dnnl_cpu_isa_avx512_core: return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
+    default: return "other";
+    }
+}
+
+/* Each product runs on the thread that calls it: the pool is what makes use of the processors. */
+static void thread_setup(int thread)
+{
+    (void)thread;
+    omp_set_num_threads(1);
+}
+
+static fsfm_status open_engine(fsfm_cpu_device *cpu, fsfm_error *err)
+{
+    dnnl_status_t status = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
+    for (int i = 0; i < cpu->base.threads && status == dnnl_success; i++)
+        status = dnnl_stream_create(&cpu->threads[i].stream, cpu->engine, dnnl_stream_default_flags);
+    if (status != dnnl_success)
+        return fsfm_fail(err, FSFM_ERR_DEVICE, "cpu device: oneDNN cannot start (status %d)", (int)status);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_cpu_device_open(int threads, fsfm_device **out, fsfm_error *err)
+{
+    *out = NULL;
+    fsfm_status st = FSFM_OK;
+    fsfm_cpu_device *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
+    cpu->base = (fsfm_device){.ops = &cpu_ops,
+                              .kind = FSFM_DEVICE_CPU,
+                              .precision = FSFM_PRECISION_FP32,
+                              .act_bytes = sizeof(float),
+                              .memory_is_host = true,
+                              .threads = threads};
+    cpu->kernels = fsfm_cpu_kernels_best();
+    cpu->threads = calloc((size_t)threads, sizeof *cpu->threads);
+    cpu->gemms = fsfm_cpu_gemms_create();
+    if (!cpu->threads || !cpu->gemms) {
+        st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
+        goto done;
+    }
+    if ((st = fsfm_thread_pool_start(threads, thread_setup, &cpu->pool, err)) != FSFM_OK) goto done;
+    if ((st = open_engine(cpu, err)) != FSFM_OK) goto done;
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s, oneDNN %d.%d.%d)",
+             cpu->kernels->name, threads, threads == 1 ? "" : "s", version->major, version->minor,
+             version->patch);
+    snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s/%s", cpu->kernels->name, dnnl_isa_name());
+    *out = &cpu->base;
+done:
+    if (st != FSFM_OK) fsfm_cpu_device_close(&cpu->base);
+    return st;
+}
+
+void fsfm_cpu_device_close(fsfm_device *dev)
+{
+    fsfm_cpu_device *cpu = fsfm_cpu(dev);
+    fsfm_thread_pool_stop(&cpu->pool);
+    fsfm_cpu_gemms_destroy(cpu->gemms, cpu->base.threads);
+    for (int i = 0; cpu->threads && i < cpu->base.threads; i++) {
+        if (cpu->threads[i].stream) dnnl_stream_destroy(cpu->threads[i].stream);
+        free(cpu->threads[i].scratch);
+    }
+    if (cpu->engine) dnnl_engine_destroy(cpu->engine);
+    free(cpu->threads);
+    free(cpu->shared);
+    free(cpu);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <oneapi/dnnl/dnnl.h>
+
+#include "core/device/cpu/kernels.h"
+
+extern const fsfm_cpu_kernels fsfm_cpu_kernels_baseline;
+#if defined __x86_64__
+extern const fsfm_cpu_kernels fsfm_cpu_kernels_avx2, fsfm_cpu_kernels_avx512;
+#endif
+
+const fsfm_cpu_kernels *fsfm_cpu_kernels_best(void)
+{
+#if defined __x86_64__
+    const dnnl_cpu_isa_t limit =
+        dnnl_get_effective_cpu_isa(); /* a set of bits: wider sets contain the narrower */
+    __builtin_cpu_init();
+    const bool avx2 = (limit & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("avx2") &&
+                      __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    const bool avx512 = (limit & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core &&
+                        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512cd");
+    if (avx2 && avx512) return &fsfm_cpu_kernels_avx512;
+    if (avx2) return &fsfm_cpu_kernels_avx2;
+#endif
+    return &fsfm_cpu_kernels_baseline;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/kernels.h - the inner loops, compiled from the same sources once for each instruction set.
+ *
+ * A kernel does one piece of an operation on the calling thread. Its sums have an order given by the shape
+ * and by the width of the set's vectors alone. */
+#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_H
+#define FSFM_CORE_DEVICE_CPU_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/device/device.h"
+
+typedef struct {
+    const char *name;
+    /* Rows [first, first + rows). Backward sets this piece's shares of dweight and dbias (C), if the caller
+     * wants any. */
+    void (*layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows);
+    void (*layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
+                               float *dweight, float *dbias);
+
+    void (*gelu)(int64_t count, const float *x, float *out);
+    void (*gelu_backward)(int64_t count, const float *x, const float *dout, float *dx);
+
+    /* One head of one image; scratch holds attention_scratch_bytes, aligned to 64. */
+    size_t (*attention_scratch_bytes)(int64_t T, int64_t D, bool backward);
+    void (*attention)(const fsfm_attention_args *args, int64_t image, int64_t head, void *scratch);
+    void (*attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head,
+                               void *scratch);
+
+    void (*sum)(int64_t count, const float *x, const float *y,
+                float *out);                                        /* out = x + y; out may be either */
+    void (*axpy)(int64_t count, float a, const float *x, float *y); /* y += a x */
+    void (*column_sums)(int64_t rows, int64_t C, int64_t stride, const float *x,
+                        float *sums); /* sums (C) += rows of x */
+    double (*dot)(int64_t count, const float *x, const float *y);
+
+    void (*adamw)(const fsfm_adamw_args *args, int64_t first, int64_t count);
+    void (*ema)(int64_t count, double momentum, const float *online, float *target);
+} fsfm_cpu_kernels;
+
+/* Those of the best set that this processor and oneDNN's limit (ONEDNN_MAX_CPU_ISA) allow. */
+const fsfm_cpu_kernels *fsfm_cpu_kernels_best(void);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/kernels/vector.h - vectors as wide as the instruction set's registers, and exp on them. */
+#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_VECTOR_H
+#define FSFM_CORE_DEVICE_CPU_KERNELS_VECTOR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#if defined __SSE2__
+#include <immintrin.h>
+#endif
+
+/* VW floats a vector. */
+#if defined __AVX512F__
+#define VW 16
+#elif defined __AVX2__
+#define VW 8
+#else
+#define VW 4
+#endif
+
+/* Names that differ for each instruction set, as all sets are linked into one program. */
+#define KERNEL_PASTE_(name, isa) fsfm_cpu_##name##_##isa
+#define KERNEL_PASTE(name, isa) KERNEL_PASTE_(name, isa)
+#define KERNEL(name) KERNEL_PASTE(name, FSFM_ISA)
+
+#if defined __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VW)));
+typedef float vf_unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef float vhalf __attribute__((vector_size(2 * VW), aligned(4), may_alias));
+typedef double vd __attribute__((vector_size(4 * VW))); /* VW / 2 doubles */
+
+ALWAYS_INLINE vf vf_load(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+
+ALWAYS_INLINE void vf_store(float *p, vf x)
+{
+    *(vf_unaligned *)p = x;
+}
+
+ALWAYS_INLINE vf vf_set(float x)
+{
+    return x - (vf){0};
+}
+
+/* The first count < VW floats, then zeros. */
+ALWAYS_INLINE vf vf_load_part(const float *p, int64_t count)
+{
+    float part[VW] = {0};
+    memcpy(part, p, (size_t)count * sizeof *p);
+    return vf_load(part);
+}
+
+ALWAYS_INLINE void vf_store_part(float *p, vf x, int64_t count)
+{
+    float part[VW];
+    vf_store(part, x);
+    memcpy(p, part, (size_t)count * sizeof *p);
+}
+
+ALWAYS_INLINE vf vf_select(vi mask, vf yes, vf no)
+{
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+
+/* b where either is NaN: keep the value that may be NaN in b. */
+ALWAYS_INLINE vf vf_max(vf a, vf b)
+{
+#if defined __AVX512F__
+    return _mm512_max_ps(a, b);
+#elif defined __AVX2__
+    return _mm256_max_ps(a, b);
+#elif defined __SSE2__
+    return _mm_max_ps(a, b);
+#else
+    return vf_select((vi)(a > b), a, b);
+#endif
+}
+
+/* Halves are added until one lane is left. */
+ALWAYS_INLINE float vf_total(vf x)
+{
+    float lane[VW];
+    vf_store(lane, x);
+    UNROLL for (int width = VW / 2; width > 0; width /= 2) for (int i = 0; i < width; i++) lane[i] +=
+        lane[i + width];
+    return lane[0];
+}
+
+ALWAYS_INLINE float vf_largest(vf x)
+{
+    float lane[VW], largest;
+    vf_store(lane, x);
+    largest = lane[0];
+    for (int i = 1; i < VW; i++) largest = lane[i] > largest ? lane[i] : largest;
+    return largest;
+}
+
+ALWAYS_INLINE double vd_total(vd x)
+{
+    double lane[VW / 2];
+    memcpy(lane, &x, sizeof x);
+    for (int width = VW / 4; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
+    return lane[0];
+}
+
+/* exp(x) for x <= 88, 0 below -87.3 (where results stop being normal numbers), NaN for NaN. x = n ln 2 + r,
+ * |r| <= ln 2 / 2; exp(r) by a polynomial (minimax, 3e-9), 2^n by its bits. */
+ALWAYS_INLINE vf vf_exp(vf x)
+{
+    const float lowest = -87.3f, log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const float round =
+        12582912.0f + 127.0f; /* 1.5 * 2^23: adding it rounds to whole numbers, in the low bits */
+    const vf safe = vf_max(vf_set(lowest), x);
+    const vf shifted = safe * log2e + round;
+    const vf n = shifted - round;
+    const vf r = safe - n * ln2_high - n * ln2_low;
+    vf p = vf_set(0.00138145984f);
+    p = p * r + 0.0083687169f;
+    p = p * r + 0.0416683881f;
+    p = p * r + 0.166665206f;
+    p = p * r + 0.499999934f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const vf power = (vf)((vi)shifted << 23);
+    return (vf)((vi)(p * power) & ~(vi)(x < lowest));
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/device/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device/cpu/cpu_device.h"
+
+fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads, fsfm_device **out,
+                             char note[160], fsfm_error *err)
+{
+    *out = NULL;
+    note[0] = '\0';
+    if (kind == FSFM_DEVICE_CUDA)
+        return fsfm_fail(err, FSFM_ERR_DEVICE,
+                         "device cuda: this build has no CUDA backend (use cpu or auto)");
+    if (threads < 1)
+        return fsfm_fail(err, FSFM_ERR_ARG, "cpu device: expected at least 1 thread, got %d", threads);
+    FSFM_TRY(fsfm_cpu_device_open(threads, out, err));
+    if (precision != (*out)->precision)
+        snprintf(note, 160, "the cpu device computes in fp32: bf16 was asked for");
+    return FSFM_OK;
+}
+
+void fsfm_device_close(fsfm_device **dev)
+{
+    if (*dev) fsfm_cpu_device_close(*dev);
+    *dev = NULL;
+}
+
+fsfm_act *fsfm_arena_acts(fsfm_arena *arena, const fsfm_device *dev, int64_t count)
+{
+    return fsfm_arena_bytes(arena, (size_t)count * dev->act_bytes);
+}
+
+#if defined FSFM_DEBUG_FILL
+/* All bits set: NaN in float, double and bfloat16, so that what is read before it is set shows. */
+static fsfm_status fill_with_nan(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err)
+{
+    unsigned char nan[4096];
+    memset(nan, 0xff, sizeof nan);
+    for (size_t at = 0; at < arena->limit_bytes; at += sizeof nan) {
+        const size_t left = arena->limit_bytes - at;
+        FSFM_TRY(dev->ops->upload(dev, arena->base + at, nan, left < sizeof nan ? left : sizeof nan, err));
+    }
+    return FSFM_OK;
+}
+#else
+static fsfm_status fill_with_nan(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err)
+{
+    (void)arena, (void)dev, (void)err;
+    return FSFM_OK;
+}
+#endif
+
+fsfm_status fsfm_arena_allocate(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err)
+{
+    void *base = NULL;
+    FSFM_ASSERT(!arena->base);
+    FSFM_TRY(dev->ops->alloc(dev, arena->used_bytes > 0 ? arena->used_bytes : FSFM_ARENA_ALIGN, &base, err));
+    *arena = (fsfm_arena){.base = base, .limit_bytes = arena->used_bytes};
+    const fsfm_status st = fill_with_nan(arena, dev, err);
+    if (st != FSFM_OK) fsfm_arena_release(arena, dev);
+    return st;
+}
+
+void fsfm_arena_release(fsfm_arena *arena, fsfm_device *dev)
+{
+    if (arena->base) dev->ops->free(dev, arena->base);
+    *arena = (fsfm_arena){0};
+}
