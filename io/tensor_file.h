@@ -15,10 +15,14 @@
 enum { FSFM_TENSOR_AXES_MAX = 4, FSFM_TENSOR_NAME_SIZE = 128 };
 
 typedef struct fsfm_tensor_writer fsfm_tensor_writer;
-/* Temporary file beside path. format: the root attribute `format`. */
+/* Temporary file PATH.tmp beside path. format: the root attribute `format`. */
 FSFM_MUST_USE
 fsfm_status fsfm_tensor_writer_open(const char *path, const char *format, fsfm_tensor_writer **out,
                                     fsfm_error *err);
+/* For a writer that knows its size: sets size_bytes aside on the disk, so that a full one is told before the
+ * work. */
+FSFM_MUST_USE
+fsfm_status fsfm_tensor_writer_reserve(fsfm_tensor_writer *writer, uint64_t size_bytes, fsfm_error *err);
 /* name may have groups: "online/blocks.0.attn.qkv.weight". values is borrowed for the call. */
 FSFM_MUST_USE
 fsfm_status fsfm_tensor_writer_add(fsfm_tensor_writer *writer, const char *name, int axes,
@@ -36,7 +40,7 @@ fsfm_status fsfm_tensor_writer_text(fsfm_tensor_writer *writer, const char *name
  * as it was. */
 FSFM_MUST_USE
 fsfm_status fsfm_tensor_writer_finish(fsfm_tensor_writer **writer, fsfm_error *err);
-void fsfm_tensor_writer_abandon(fsfm_tensor_writer **writer);
+void fsfm_tensor_writer_abandon(fsfm_tensor_writer **writer); /* accepts NULL; removes the temporary file */
 
 typedef struct fsfm_tensor_reader fsfm_tensor_reader;
 /* format: what the root attribute must be; a newer number of the same name is refused by name. Checks
