@@ -19,7 +19,7 @@ enum { SIDE_MIN = 32, SIDE_MAX = 2048, COUNT_MAX = 100000000, PATH_SIZE = 4096, 
 
 /* What one thread draws with. */
 typedef struct {
-    synth_canvas canvas, other;
+    fsfm_synth_canvas canvas, other;
     float *share;
     uint8_t *pixels, *labels; /* (size, size, 3), (size, size) */
     fsfm_error err;           /* of its first face that failed */
@@ -38,8 +38,8 @@ typedef struct {
 
 static void brush_free(brush *b)
 {
-    synth_canvas_free(&b->canvas);
-    synth_canvas_free(&b->other);
+    fsfm_synth_canvas_free(&b->canvas);
+    fsfm_synth_canvas_free(&b->other);
     free(b->share);
     free(b->pixels);
     free(b->labels);
@@ -48,8 +48,8 @@ static void brush_free(brush *b)
 static fsfm_status brush_make(int size, bool is_labelled, brush *b, fsfm_error *err)
 {
     const size_t area = (size_t)size * (size_t)size;
-    FSFM_TRY(synth_canvas_create(size, &b->canvas, err));
-    if (is_labelled) FSFM_TRY(synth_canvas_create(size, &b->other, err));
+    FSFM_TRY(fsfm_synth_canvas_create(size, &b->canvas, err));
+    if (is_labelled) FSFM_TRY(fsfm_synth_canvas_create(size, &b->other, err));
     b->share = malloc(area * sizeof *b->share);
     b->pixels = malloc(area * 3);
     b->labels = malloc(area);
@@ -72,25 +72,25 @@ static fsfm_status write_file(const synth_job *job, const char *subfolder, int64
     return st;
 }
 
-static fsfm_status write_picture(const synth_job *job, const synth_face *face, brush *b,
+static fsfm_status write_picture(const synth_job *job, const fsfm_synth_face *face, brush *b,
                                  const char *subfolder, int64_t index, fsfm_error *err)
 {
     uint8_t *bytes;
     size_t size_bytes;
     const fsfm_image image = {job->size, job->size, 3, b->pixels};
-    synth_face_develop(face, &b->canvas, b->pixels);
+    fsfm_synth_face_develop(face, &b->canvas, b->pixels);
     FSFM_TRY(fsfm_image_encode_png(&image, &bytes, &size_bytes, err));
     return write_file(job, subfolder, index, "png", bytes, size_bytes, err);
 }
 
 static fsfm_status write_mapped(const synth_job *job, int64_t index, brush *b, fsfm_error *err)
 {
-    synth_face face;
+    fsfm_synth_face face;
     uint8_t *bytes;
     size_t size_bytes;
     const fsfm_image map = {job->size, job->size, 1, b->canvas.label};
-    synth_face_choose(job->seed, 0, (uint64_t)index, &face);
-    synth_face_draw(&face, &b->canvas);
+    fsfm_synth_face_choose(job->seed, 0, (uint64_t)index, &face);
+    fsfm_synth_face_draw(&face, &b->canvas);
     FSFM_TRY(write_picture(job, &face, b, "images", index, err));
     FSFM_TRY(fsfm_map_encode_npy(&map, &bytes, &size_bytes, err));
     return write_file(job, "parsing_maps", index, "npy", bytes, size_bytes, err);
@@ -99,13 +99,13 @@ static fsfm_status write_mapped(const synth_job *job, int64_t index, brush *b, f
 /* Even numbers are real, odd ones fake; each kind is numbered from 0. */
 static fsfm_status write_labelled(const synth_job *job, int64_t index, brush *b, fsfm_error *err)
 {
-    synth_face face;
+    fsfm_synth_face face;
     const bool is_fake = index % 2;
     if (is_fake)
-        synth_fake_draw(job->seed, (uint64_t)(index / 2), &b->canvas, &b->other, b->share, &face);
+        fsfm_synth_fake_draw(job->seed, (uint64_t)(index / 2), &b->canvas, &b->other, b->share, &face);
     else {
-        synth_face_choose(job->seed, 1, (uint64_t)(index / 2), &face);
-        synth_face_draw(&face, &b->canvas);
+        fsfm_synth_face_choose(job->seed, 1, (uint64_t)(index / 2), &face);
+        fsfm_synth_face_draw(&face, &b->canvas);
     }
     return write_picture(job, &face, b, is_fake ? "fake" : "real", index / 2, err);
 }

@@ -21,10 +21,10 @@ static const unsigned region_labels[REGIONS] = {
 
 /* The other person's head in the place of the first: hair, hat and glasses stay, so that nothing stands in
  * the way. */
-static void take_place(const synth_face *target, synth_face *donor, fsfm_random *random)
+static void take_place(const fsfm_synth_face *target, fsfm_synth_face *donor, fsfm_random *random)
 {
     const float open = donor->pose.mouth_open, smile = donor->pose.smile;
-    const synth_person *p = &target->person;
+    const fsfm_synth_person *p = &target->person;
     donor->pose = target->pose;
     donor->pose.mouth_open = open;
     donor->pose.smile = smile;
@@ -43,14 +43,15 @@ static void take_place(const synth_face *target, synth_face *donor, fsfm_random 
     donor->backdrop = target->backdrop;
 }
 
-static float of_region(const synth_face *face, const synth_canvas *canvas, unsigned labels, int x, int y)
+static float of_region(const fsfm_synth_face *face, const fsfm_synth_canvas *canvas, unsigned labels, int x,
+                       int y)
 {
     const size_t i = (size_t)y * (size_t)canvas->size + (size_t)x;
     if (labels) return (float)(labels >> canvas->label[i] & 1u);
     const float side = (float)canvas->size;
-    const synth_point middle = synth_place(face, 0.0f, 0.22f, 0.0f),
-                      centre = synth_unflat(face, middle.x, middle.y);
-    const synth_point at = synth_unflat(face, ((float)x + 0.5f) / side, ((float)y + 0.5f) / side);
+    const fsfm_synth_point middle = fsfm_synth_place(face, 0.0f, 0.22f, 0.0f),
+                           centre = fsfm_synth_unflat(face, middle.x, middle.y);
+    const fsfm_synth_point at = fsfm_synth_unflat(face, ((float)x + 0.5f) / side, ((float)y + 0.5f) / side);
     const float dx = (at.x - centre.x) / 0.50f, dy = (at.y - centre.y) / 0.60f;
     return canvas->label[i] != SYNTH_BACKGROUND && canvas->label[i] != SYNTH_HAIR && dx * dx + dy * dy < 1.0f
                ? 1.0f
@@ -71,8 +72,8 @@ static void smooth_lines(float *values, int size, size_t step, size_t next, int 
     }
 }
 
-static void make_share(const synth_face *face, const synth_canvas *canvas, unsigned labels, int radius,
-                       float *share)
+static void make_share(const fsfm_synth_face *face, const fsfm_synth_canvas *canvas, unsigned labels,
+                       int radius, float *share)
 {
     const int size = canvas->size;
     for (int y = 0; y < size; y++)
@@ -82,12 +83,14 @@ static void make_share(const synth_face *face, const synth_canvas *canvas, unsig
         smooth_lines(share, size, 1, (size_t)size, radius, canvas->cover);
         smooth_lines(share, size, (size_t)size, 1, radius, canvas->cover);
     }
-    for (size_t i = 0; i < (size_t)size * (size_t)size; i++) share[i] = synth_step(0.04f, 0.45f, share[i]);
+    for (size_t i = 0; i < (size_t)size * (size_t)size; i++)
+        share[i] = fsfm_synth_step(0.04f, 0.45f, share[i]);
     memset(canvas->cover, 0, ((size_t)size + 2) * sizeof *canvas->cover); /* fills expect it empty */
 }
 
 /* Moves other's mean colour under the mask most of the way to that of the target, and then a little off. */
-static void mix_in(synth_canvas *target, const synth_canvas *other, const float *share, fsfm_random *random)
+static void mix_in(fsfm_synth_canvas *target, const fsfm_synth_canvas *other, const float *share,
+                   fsfm_random *random)
 {
     const size_t pixels = (size_t)target->size * (size_t)target->size;
     for (int c = 0; c < 3; c++) {
@@ -105,16 +108,16 @@ static void mix_in(synth_canvas *target, const synth_canvas *other, const float 
     }
 }
 
-void synth_fake_draw(uint64_t seed, uint64_t index, synth_canvas *target, synth_canvas *other, float *share,
-                     synth_face *out)
+void fsfm_synth_fake_draw(uint64_t seed, uint64_t index, fsfm_synth_canvas *target, fsfm_synth_canvas *other,
+                          float *share, fsfm_synth_face *out)
 {
     fsfm_random random = fsfm_random_stream(seed, FSFM_RANDOM_SYNTH, SERIES_CHOICE, index);
-    synth_face donor;
-    synth_face_choose(seed, SERIES_TARGET, index, out);
-    synth_face_choose(seed, SERIES_DONOR, index, &donor);
+    fsfm_synth_face donor;
+    fsfm_synth_face_choose(seed, SERIES_TARGET, index, out);
+    fsfm_synth_face_choose(seed, SERIES_DONOR, index, &donor);
     take_place(out, &donor, &random);
-    synth_face_draw(out, target);
-    synth_face_draw(&donor, other);
+    fsfm_synth_face_draw(out, target);
+    fsfm_synth_face_draw(&donor, other);
     const unsigned labels = region_labels[fsfm_random_below(&random, REGIONS)];
     const float feather = (0.010f + 0.014f * (float)fsfm_random_double(&random)) * (float)target->size;
     make_share(out, target, labels, 1 + (int)feather, share);

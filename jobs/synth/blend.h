@@ -7,6 +7,6 @@
 
 /* Draws face number index of the fakes of a seed into target; other and share (size, size) are scratch. *out
  * is the face whose picture it pretends to be. */
-void synth_fake_draw(uint64_t seed, uint64_t index, synth_canvas *target, synth_canvas *other, float *share,
-                     synth_face *out);
+void fsfm_synth_fake_draw(uint64_t seed, uint64_t index, fsfm_synth_canvas *target, fsfm_synth_canvas *other,
+                          float *share, fsfm_synth_face *out);
 #endif

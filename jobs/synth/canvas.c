@@ -12,19 +12,19 @@ typedef struct {
     int turn; /* +1 or -1 */
 } crossing;
 
-fsfm_status synth_canvas_create(int size, synth_canvas *out, fsfm_error *err)
+fsfm_status fsfm_synth_canvas_create(int size, fsfm_synth_canvas *out, fsfm_error *err)
 {
     const size_t pixels = (size_t)size * (size_t)size;
-    *out = (synth_canvas){.size = size};
+    *out = (fsfm_synth_canvas){.size = size};
     out->rgb = calloc(pixels * 3, sizeof *out->rgb);
     out->label = calloc(pixels, 1);
     out->cover = calloc((size_t)size + 2, sizeof *out->cover);
     if (out->rgb && out->label && out->cover) return FSFM_OK;
-    synth_canvas_free(out);
+    fsfm_synth_canvas_free(out);
     return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to draw a face of %d pixels", size);
 }
 
-void synth_canvas_free(synth_canvas *canvas)
+void fsfm_synth_canvas_free(fsfm_synth_canvas *canvas)
 {
     free(canvas->cover);
     free(canvas->label);
@@ -33,13 +33,13 @@ void synth_canvas_free(synth_canvas *canvas)
 }
 
 /* Crossings of the line y with the edges of the path, sorted; x in pixels. */
-static int find_crossings(const synth_path *path, float size, float y, crossing *found)
+static int find_crossings(const fsfm_synth_path *path, float size, float y, crossing *found)
 {
     int count = 0, first = 0;
     for (int contour = 0; contour < path->contours; contour++) {
         for (int i = first; i < path->end[contour]; i++) {
-            const synth_point a = path->point[i];
-            const synth_point b = path->point[i + 1 < path->end[contour] ? i + 1 : first];
+            const fsfm_synth_point a = path->point[i];
+            const fsfm_synth_point b = path->point[i + 1 < path->end[contour] ? i + 1 : first];
             const float ay = a.y * size, by = b.y * size;
             if ((ay <= y) == (by <= y) || count == CROSSINGS_MAX) continue;
             const crossing c = {(a.x + (b.x - a.x) * (y - ay) / (by - ay)) * size, ay < by ? 1 : -1};
@@ -70,7 +70,8 @@ static void cover_span(float *cover, int size, float from, float to, int *low, i
     *high = last + 1 > *high ? last + 1 : *high;
 }
 
-static void cover_row(const synth_canvas *canvas, const synth_path *path, int row, int *low, int *high)
+static void cover_row(const fsfm_synth_canvas *canvas, const fsfm_synth_path *path, int row, int *low,
+                      int *high)
 {
     for (int line = 0; line < LINES; line++) {
         crossing found[CROSSINGS_MAX];
@@ -84,7 +85,7 @@ static void cover_row(const synth_canvas *canvas, const synth_path *path, int ro
     }
 }
 
-static void blend(float *pixel, synth_ink ink, float cover)
+static void blend(float *pixel, fsfm_synth_ink ink, float cover)
 {
     const float share = cover * ink.alpha;
     pixel[0] += (ink.colour.r - pixel[0]) * share;
@@ -100,8 +101,8 @@ static void set_label(uint8_t *label, int wanted)
         *label = 1;
 }
 
-static void paint_row(synth_canvas *canvas, int row, int low, int high, int label, synth_shader shader,
-                      const void *context)
+static void paint_row(fsfm_synth_canvas *canvas, int row, int low, int high, int label,
+                      fsfm_synth_shader shader, const void *context)
 {
     const float pixel_side = 1.0f / (float)canvas->size;
     for (int x = low; x < high && x < canvas->size; x++) {
@@ -114,8 +115,8 @@ static void paint_row(synth_canvas *canvas, int row, int low, int high, int labe
     }
 }
 
-void synth_fill(synth_canvas *canvas, const synth_path *path, int label, synth_shader shader,
-                const void *context)
+void fsfm_synth_fill(fsfm_synth_canvas *canvas, const fsfm_synth_path *path, int label,
+                     fsfm_synth_shader shader, const void *context)
 {
     float top = 1.0f, bottom = 0.0f;
     for (int i = 0; i < path->count; i++) {
@@ -132,20 +133,20 @@ void synth_fill(synth_canvas *canvas, const synth_path *path, int label, synth_s
     }
 }
 
-static synth_ink plain(const void *context, float x, float y)
+static fsfm_synth_ink plain(const void *context, float x, float y)
 {
     (void)x, (void)y;
-    return *(const synth_ink *)context;
+    return *(const fsfm_synth_ink *)context;
 }
 
-void synth_fill_plain(synth_canvas *canvas, const synth_path *path, int label, synth_colour colour,
-                      float alpha)
+void fsfm_synth_fill_plain(fsfm_synth_canvas *canvas, const fsfm_synth_path *path, int label,
+                           fsfm_synth_colour colour, float alpha)
 {
-    const synth_ink ink = {colour, alpha};
-    synth_fill(canvas, path, label, plain, &ink);
+    const fsfm_synth_ink ink = {colour, alpha};
+    fsfm_synth_fill(canvas, path, label, plain, &ink);
 }
 
-void synth_fill_all(synth_canvas *canvas, synth_shader shader, const void *context)
+void fsfm_synth_fill_all(fsfm_synth_canvas *canvas, fsfm_synth_shader shader, const void *context)
 {
     for (int y = 0; y < canvas->size; y++)
         for (int x = 0; x < canvas->size; x++) {

@@ -18,7 +18,7 @@ static bool chance(fsfm_random *random, float share)
 /* Most values near 0, few near +-limit. */
 static float around(fsfm_random *random, float deviation, float limit)
 {
-    return synth_clamp(deviation * (float)fsfm_random_normal(random), -limit, limit);
+    return fsfm_synth_clamp(deviation * (float)fsfm_random_normal(random), -limit, limit);
 }
 
 static int pick(fsfm_random *random, int count)
@@ -26,36 +26,36 @@ static int pick(fsfm_random *random, int count)
     return (int)fsfm_random_below(random, (uint32_t)count);
 }
 
-static synth_colour hsv(float hue, float saturation, float value)
+static fsfm_synth_colour hsv(float hue, float saturation, float value)
 {
     const float h = hue - floorf(hue), k = saturation * value;
-    const float r = synth_clamp(fabsf(h * 6.0f - 3.0f) - 1.0f, 0.0f, 1.0f);
-    const float g = synth_clamp(2.0f - fabsf(h * 6.0f - 2.0f), 0.0f, 1.0f);
-    const float b = synth_clamp(2.0f - fabsf(h * 6.0f - 4.0f), 0.0f, 1.0f);
-    return (synth_colour){value - k + k * r, value - k + k * g, value - k + k * b};
+    const float r = fsfm_synth_clamp(fabsf(h * 6.0f - 3.0f) - 1.0f, 0.0f, 1.0f);
+    const float g = fsfm_synth_clamp(2.0f - fabsf(h * 6.0f - 2.0f), 0.0f, 1.0f);
+    const float b = fsfm_synth_clamp(2.0f - fabsf(h * 6.0f - 4.0f), 0.0f, 1.0f);
+    return (fsfm_synth_colour){value - k + k * r, value - k + k * g, value - k + k * b};
 }
 
-static synth_colour any_colour(fsfm_random *random, float saturation, float low, float high)
+static fsfm_synth_colour any_colour(fsfm_random *random, float saturation, float low, float high)
 {
     const float hue = between(random, 0.0f, 1.0f), s = saturation * between(random, 0.1f, 1.0f);
     return hsv(hue, s, between(random, low, high));
 }
 
 /* A point on the line of colours through stops, moved a little. */
-static synth_colour along(fsfm_random *random, const synth_colour *stops, int count)
+static fsfm_synth_colour along(fsfm_random *random, const fsfm_synth_colour *stops, int count)
 {
     const float place = between(random, 0.0f, (float)count - 1.001f);
     const int i = (int)place;
-    const synth_colour c = synth_mix(stops[i], stops[i + 1], place - (float)i);
+    const fsfm_synth_colour c = fsfm_synth_mix(stops[i], stops[i + 1], place - (float)i);
     const float value = between(random, 0.94f, 1.06f), warm = between(random, -0.02f, 0.02f);
-    return (synth_colour){c.r * value + warm, c.g * value, c.b * value - warm};
+    return (fsfm_synth_colour){c.r * value + warm, c.g * value, c.b * value - warm};
 }
 
-static void choose_pose(fsfm_random *random, synth_pose *pose)
+static void choose_pose(fsfm_random *random, fsfm_synth_pose *pose)
 {
-    pose->scale = between(random, 0.30f, 0.41f);
+    pose->scale = between(random, 0.36f, 0.47f);
     pose->cx = 0.5f + around(random, 0.03f, 0.07f);
-    pose->cy = 0.53f + around(random, 0.025f, 0.06f);
+    pose->cy = 0.52f + around(random, 0.025f, 0.06f);
     pose->yaw = around(random, 0.24f, 0.62f);
     pose->pitch = around(random, 0.10f, 0.25f);
     pose->roll = around(random, 0.10f, 0.32f);
@@ -66,35 +66,36 @@ static void choose_pose(fsfm_random *random, synth_pose *pose)
     pose->ambient = between(random, 0.30f, 0.62f);
     pose->key = between(random, 0.55f, 0.85f);
     const float warm = between(random, -0.07f, 0.09f);
-    pose->tint = (synth_colour){1.0f + warm, 1.0f, 1.0f - warm};
+    pose->tint = (fsfm_synth_colour){1.0f + warm, 1.0f, 1.0f - warm};
     pose->gaze_x = around(random, 0.25f, 0.6f);
     pose->gaze_y = around(random, 0.12f, 0.3f);
     pose->mouth_open = chance(random, 0.45f) ? between(random, 0.12f, 1.0f) : 0.0f;
     pose->smile = between(random, -0.35f, 1.0f);
 }
 
-static void choose_head(fsfm_random *random, synth_person *p)
+static void choose_head(fsfm_random *random, fsfm_synth_person *p)
 {
-    static const synth_colour skins[] = {{0.98f, 0.86f, 0.78f}, {0.95f, 0.78f, 0.67f}, {0.90f, 0.71f, 0.57f},
-                                         {0.80f, 0.59f, 0.44f}, {0.64f, 0.44f, 0.31f}, {0.47f, 0.31f, 0.22f},
-                                         {0.34f, 0.22f, 0.16f}};
+    static const fsfm_synth_colour skins[] = {
+        {0.98f, 0.86f, 0.78f}, {0.95f, 0.78f, 0.67f}, {0.90f, 0.71f, 0.57f}, {0.80f, 0.59f, 0.44f},
+        {0.64f, 0.44f, 0.31f}, {0.47f, 0.31f, 0.22f}, {0.34f, 0.22f, 0.16f}};
     p->width = between(random, 0.70f, 0.82f);
     p->jaw = between(random, 0.70f, 0.90f);
     p->chin = between(random, 0.26f, 0.42f);
     p->forehead = between(random, 0.84f, 0.97f);
     p->ear = between(random, 0.8f, 1.25f);
     p->skin = along(random, skins, 7);
-    p->blush = synth_mix(p->skin, (synth_colour){0.85f, 0.30f, 0.28f}, between(random, 0.10f, 0.45f));
+    p->blush =
+        fsfm_synth_mix(p->skin, (fsfm_synth_colour){0.85f, 0.30f, 0.28f}, between(random, 0.10f, 0.45f));
     p->freckles = chance(random, 0.2f) ? between(random, 0.3f, 1.0f) : 0.0f;
     p->age = chance(random, 0.4f) ? between(random, 0.2f, 1.0f) : between(random, 0.0f, 0.15f);
     p->gloss = between(random, 0.05f, 0.28f);
 }
 
-static void choose_features(fsfm_random *random, synth_person *p, bool made_up)
+static void choose_features(fsfm_random *random, fsfm_synth_person *p, bool made_up)
 {
-    static const synth_colour irises[] = {{0.20f, 0.11f, 0.06f}, {0.36f, 0.21f, 0.10f},
-                                          {0.45f, 0.38f, 0.16f}, {0.30f, 0.45f, 0.28f},
-                                          {0.38f, 0.52f, 0.62f}, {0.25f, 0.42f, 0.68f}};
+    static const fsfm_synth_colour irises[] = {{0.20f, 0.11f, 0.06f}, {0.36f, 0.21f, 0.10f},
+                                               {0.45f, 0.38f, 0.16f}, {0.30f, 0.45f, 0.28f},
+                                               {0.38f, 0.52f, 0.62f}, {0.25f, 0.42f, 0.68f}};
     p->eye_y = between(random, -0.06f, 0.05f);
     p->eye_x = between(random, 0.30f, 0.355f);
     p->eye_width = between(random, 0.145f, 0.19f);
@@ -103,7 +104,7 @@ static void choose_features(fsfm_random *random, synth_person *p, bool made_up)
     p->iris_size = between(random, 0.068f, 0.086f);
     p->lashes = made_up ? between(random, 0.5f, 1.0f) : between(random, 0.1f, 0.5f);
     p->iris = along(random, irises, 6);
-    p->eye_shadow = made_up ? any_colour(random, 0.6f, 0.3f, 0.7f) : synth_scale(p->skin, 0.72f);
+    p->eye_shadow = made_up ? any_colour(random, 0.6f, 0.3f, 0.7f) : fsfm_synth_scale(p->skin, 0.72f);
     p->brow_y = between(random, 0.17f, 0.25f);
     p->brow_thick = between(random, 0.045f, made_up ? 0.07f : 0.105f);
     p->brow_arch = between(random, 0.0f, 0.08f);
@@ -116,18 +117,20 @@ static void choose_features(fsfm_random *random, synth_person *p, bool made_up)
     p->mouth_width = between(random, 0.21f, 0.32f);
     p->lip_upper = between(random, 0.035f, 0.075f);
     p->lip_lower = between(random, 0.050f, 0.095f);
-    const synth_colour plain =
-        synth_mix(synth_scale(p->skin, 0.85f), (synth_colour){0.72f, 0.28f, 0.28f}, 0.45f);
-    p->lips = made_up ? synth_mix(hsv(between(random, -0.07f, 0.04f), 0.75f, between(random, 0.45f, 0.85f)),
-                                  plain, 0.25f)
-                      : plain;
+    const fsfm_synth_colour plain =
+        fsfm_synth_mix(fsfm_synth_scale(p->skin, 0.85f), (fsfm_synth_colour){0.72f, 0.28f, 0.28f}, 0.45f);
+    p->lips = made_up
+                  ? fsfm_synth_mix(hsv(between(random, -0.07f, 0.04f), 0.75f, between(random, 0.45f, 0.85f)),
+                                   plain, 0.25f)
+                  : plain;
 }
 
-static void choose_hair(fsfm_random *random, synth_person *p, bool is_feminine)
+static void choose_hair(fsfm_random *random, fsfm_synth_person *p, bool is_feminine)
 {
-    static const synth_colour hairs[] = {{0.06f, 0.05f, 0.05f}, {0.13f, 0.09f, 0.07f}, {0.26f, 0.16f, 0.10f},
-                                         {0.42f, 0.26f, 0.14f}, {0.62f, 0.43f, 0.24f}, {0.83f, 0.67f, 0.42f}};
-    static const synth_colour others[] = {
+    static const fsfm_synth_colour hairs[] = {{0.06f, 0.05f, 0.05f}, {0.13f, 0.09f, 0.07f},
+                                              {0.26f, 0.16f, 0.10f}, {0.42f, 0.26f, 0.14f},
+                                              {0.62f, 0.43f, 0.24f}, {0.83f, 0.67f, 0.42f}};
+    static const fsfm_synth_colour others[] = {
         {0.55f, 0.20f, 0.08f}, {0.72f, 0.70f, 0.68f}, {0.90f, 0.89f, 0.87f}};
     static const hair_kind masculine[] = {HAIR_BALD,  HAIR_RING,  HAIR_BUZZ, HAIR_SHORT, HAIR_SHORT,
                                           HAIR_SHORT, HAIR_CURLY, HAIR_BOB,  HAIR_AFRO,  HAIR_BUZZ};
@@ -143,7 +146,8 @@ static void choose_hair(fsfm_random *random, synth_person *p, bool is_feminine)
     p->hair_length = p->hair == HAIR_LONG ? between(random, 1.1f, 1.9f) : between(random, 0.45f, 0.95f);
     p->hair_wave = chance(random, 0.5f) ? between(random, 0.2f, 1.0f) : 0.0f;
     p->hair_part = between(random, -0.4f, 0.4f);
-    p->brows = synth_mix(synth_scale(p->hair_colour, 0.75f), (synth_colour){0.16f, 0.11f, 0.08f}, 0.4f);
+    p->brows = fsfm_synth_mix(fsfm_synth_scale(p->hair_colour, 0.75f),
+                              (fsfm_synth_colour){0.16f, 0.11f, 0.08f}, 0.4f);
     const float beard = between(random, 0.0f, 1.0f);
     p->beard = is_feminine || beard < 0.40f ? BEARD_NONE
                : beard < 0.58f              ? BEARD_STUBBLE
@@ -158,11 +162,11 @@ static void choose_hair(fsfm_random *random, synth_person *p, bool is_feminine)
     p->cloth_second = any_colour(random, 0.7f, 0.2f, 0.95f);
     p->cloth_pattern = pick(random, 4);
     p->collar = pick(random, 3);
-    p->frame =
-        chance(random, 0.6f) ? (synth_colour){0.08f, 0.07f, 0.08f} : any_colour(random, 0.7f, 0.2f, 0.7f);
+    p->frame = chance(random, 0.6f) ? (fsfm_synth_colour){0.08f, 0.07f, 0.08f}
+                                    : any_colour(random, 0.7f, 0.2f, 0.7f);
 }
 
-static void choose_backdrop(fsfm_random *random, synth_backdrop *b)
+static void choose_backdrop(fsfm_random *random, fsfm_synth_backdrop *b)
 {
     b->noise = fsfm_random_u32(random);
     b->kind = pick(random, BACKDROP_KINDS);
@@ -178,10 +182,10 @@ static void choose_backdrop(fsfm_random *random, synth_backdrop *b)
     b->grain = between(random, 0.004f, 0.022f);
 }
 
-void synth_face_choose(uint64_t seed, uint32_t series, uint64_t index, synth_face *out)
+void fsfm_synth_face_choose(uint64_t seed, uint32_t series, uint64_t index, fsfm_synth_face *out)
 {
     fsfm_random random = fsfm_random_stream(seed, FSFM_RANDOM_SYNTH, series, index);
-    *out = (synth_face){.person.noise = fsfm_random_u32(&random)};
+    *out = (fsfm_synth_face){.person.noise = fsfm_random_u32(&random)};
     const bool is_feminine = chance(&random, 0.5f), made_up = is_feminine && chance(&random, 0.6f);
     choose_pose(&random, &out->pose);
     choose_head(&random, &out->person);

@@ -7,67 +7,67 @@
 /* Half axes of the ellipsoid that stands for the front of a head. */
 static const float AXIS_X = 1.12f, AXIS_Y = 1.12f, DEPTH = 0.60f; /* AXIS_X times the head's half width */
 
-synth_point synth_flat(const synth_face *face, float x, float y)
+fsfm_synth_point fsfm_synth_flat(const fsfm_synth_face *face, float x, float y)
 {
-    const synth_pose *pose = &face->pose;
+    const fsfm_synth_pose *pose = &face->pose;
     const float c = cosf(pose->roll) * pose->scale, s = sinf(pose->roll) * pose->scale;
-    return (synth_point){pose->cx + c * x - s * y, pose->cy + s * x + c * y};
+    return (fsfm_synth_point){pose->cx + c * x - s * y, pose->cy + s * x + c * y};
 }
 
-synth_point synth_unflat(const synth_face *face, float x, float y)
+fsfm_synth_point fsfm_synth_unflat(const fsfm_synth_face *face, float x, float y)
 {
-    const synth_pose *pose = &face->pose;
+    const fsfm_synth_pose *pose = &face->pose;
     const float c = cosf(pose->roll) / pose->scale, s = sinf(pose->roll) / pose->scale;
     const float dx = x - pose->cx, dy = y - pose->cy;
-    return (synth_point){c * dx + s * dy, -s * dx + c * dy};
+    return (fsfm_synth_point){c * dx + s * dy, -s * dx + c * dy};
 }
 
 /* A turned head is not narrower: it is about as deep as it is wide, hence the factor on x. */
-synth_point synth_place(const synth_face *face, float x, float y, float lift)
+fsfm_synth_point fsfm_synth_place(const fsfm_synth_face *face, float x, float y, float lift)
 {
-    const synth_pose *pose = &face->pose;
+    const fsfm_synth_pose *pose = &face->pose;
     const float u = x / (AXIS_X * face->person.width), v = y / AXIS_Y;
     const float z = DEPTH * sqrtf(fmaxf(0.0f, 1.0f - u * u - v * v)) + lift;
     const float sy = sinf(pose->yaw), cy = cosf(pose->yaw), sp = sinf(pose->pitch), cp = cosf(pose->pitch);
     const float wide = cy + 0.30f * fabsf(sy) * (u * u);
-    return synth_flat(face, x * wide + (z - 0.18f) * sy, y * cp + (z - 0.18f) * sp);
+    return fsfm_synth_flat(face, x * wide + (z - 0.18f) * sy, y * cp + (z - 0.18f) * sp);
 }
 
-float synth_lit(const synth_face *face, float nx, float ny, float nz)
+float fsfm_synth_lit(const fsfm_synth_face *face, float nx, float ny, float nz)
 {
-    const synth_pose *pose = &face->pose;
+    const fsfm_synth_pose *pose = &face->pose;
     const float facing = nx * pose->light[0] + ny * pose->light[1] + nz * pose->light[2];
     /* Half of the way around the edge is lit as well: skin and hair scatter. */
     const float wrapped = fmaxf(0.0f, (facing + 0.35f) / 1.35f);
     return pose->ambient + pose->key * wrapped;
 }
 
-void synth_face_draw(const synth_face *face, synth_canvas *canvas)
+void fsfm_synth_face_draw(const fsfm_synth_face *face, fsfm_synth_canvas *canvas)
 {
     for (size_t i = 0; i < (size_t)canvas->size * (size_t)canvas->size; i++)
         canvas->label[i] = SYNTH_BACKGROUND;
-    synth_draw_backdrop(face, canvas);
-    synth_draw_hair_behind(face, canvas);
-    synth_draw_body(face, canvas);
-    synth_draw_head(face, canvas);
-    synth_draw_beard(face, canvas);
-    synth_draw_mouth(face, canvas);
-    synth_draw_nose(face, canvas);
-    synth_draw_eyes(face, canvas);
-    synth_draw_brows(face, canvas);
-    synth_draw_hair(face, canvas);
-    synth_draw_glasses(face, canvas);
-    synth_draw_hat(face, canvas);
+    fsfm_synth_draw_backdrop(face, canvas);
+    fsfm_synth_draw_hair_behind(face, canvas);
+    fsfm_synth_draw_body(face, canvas);
+    fsfm_synth_draw_head(face, canvas);
+    fsfm_synth_draw_beard(face, canvas);
+    fsfm_synth_draw_mouth(face, canvas);
+    fsfm_synth_draw_nose(face, canvas);
+    fsfm_synth_draw_eyes(face, canvas);
+    fsfm_synth_draw_brows(face, canvas);
+    fsfm_synth_draw_hair(face, canvas);
+    fsfm_synth_draw_glasses(face, canvas);
+    fsfm_synth_draw_hat(face, canvas);
 }
 
 static uint8_t to_u8(float value)
 {
-    return (uint8_t)(synth_clamp(value, 0.0f, 1.0f) * 255.0f + 0.5f);
+    return (uint8_t)(fsfm_synth_clamp(value, 0.0f, 1.0f) * 255.0f + 0.5f);
 }
 
-void synth_face_develop(const synth_face *face, const synth_canvas *canvas, uint8_t *pixels)
+void fsfm_synth_face_develop(const fsfm_synth_face *face, const fsfm_synth_canvas *canvas, uint8_t *pixels)
 {
-    const synth_backdrop *b = &face->backdrop;
+    const fsfm_synth_backdrop *b = &face->backdrop;
     const int size = canvas->size;
     for (int y = 0; y < size; y++)
         for (int x = 0; x < size; x++) {
@@ -78,7 +78,7 @@ void synth_face_develop(const synth_face *face, const synth_canvas *canvas, uint
             const float *rgb = canvas->rgb + 3 * i;
             const float grey = 0.3f * rgb[0] + 0.59f * rgb[1] + 0.11f * rgb[2];
             for (int c = 0; c < 3; c++) {
-                const uint32_t h = synth_hash(b->noise + (uint32_t)c, (uint32_t)x, (uint32_t)y);
+                const uint32_t h = fsfm_synth_hash(b->noise + (uint32_t)c, (uint32_t)x, (uint32_t)y);
                 const float grain = ((float)(h & 1023) + (float)(h >> 10 & 1023) - 1023.0f) / 1023.0f;
                 const float coloured = (grey + (rgb[c] - grey) * b->saturation) * light;
                 pixels[3 * i + (size_t)c] =

@@ -49,79 +49,79 @@ typedef struct {
     float yaw, pitch, roll;
     float light[3]; /* towards the light, of length 1 */
     float ambient, key;
-    synth_colour tint; /* of the light */
+    fsfm_synth_colour tint; /* of the light */
     float gaze_x, gaze_y;
     float mouth_open, smile; /* 0 .. 1; -1 .. 1 */
-} synth_pose;
+} fsfm_synth_pose;
 
 typedef struct {
     uint32_t noise; /* seed of all textures */
     float width, jaw, chin, forehead, ear;
-    synth_colour skin, blush;
+    fsfm_synth_colour skin, blush;
     float freckles, age, gloss;
     float eye_y, eye_x, eye_width, eye_height, eye_tilt, iris_size, lashes;
-    synth_colour iris, eye_shadow;
+    fsfm_synth_colour iris, eye_shadow;
     float brow_y, brow_thick, brow_arch, brow_tilt;
     float nose_width, nose_y, nose_bridge, nose_lift;
     float mouth_y, mouth_width, lip_upper, lip_lower;
-    synth_colour lips, brows;
+    fsfm_synth_colour lips, brows;
     hair_kind hair;
     fringe_kind fringe;
-    synth_colour hair_colour;
+    fsfm_synth_colour hair_colour;
     float hair_volume, hairline, hair_length, hair_wave, hair_part;
     beard_kind beard;
     glasses_kind glasses;
     hat_kind hat;
-    synth_colour cloth, cloth_second, frame;
+    fsfm_synth_colour cloth, cloth_second, frame;
     int cloth_pattern, collar;
-} synth_person;
+} fsfm_synth_person;
 
 typedef struct {
     uint32_t noise;
     int kind;
-    synth_colour first, second, third;
+    fsfm_synth_colour first, second, third;
     float angle, frequency;
     float contrast, exposure, saturation, vignette, grain;
-} synth_backdrop;
+} fsfm_synth_backdrop;
 
 typedef struct {
-    synth_pose pose;
-    synth_person person;
-    synth_backdrop backdrop;
-} synth_face;
+    fsfm_synth_pose pose;
+    fsfm_synth_person person;
+    fsfm_synth_backdrop backdrop;
+} fsfm_synth_face;
 
 /* The face number index of a seed; series tells apart the draws for different uses. */
-void synth_face_choose(uint64_t seed, uint32_t series, uint64_t index, synth_face *out);
+void fsfm_synth_face_choose(uint64_t seed, uint32_t series, uint64_t index, fsfm_synth_face *out);
 /* Draws all of it; canvas holds the colours and the labels afterwards. */
-void synth_face_draw(const synth_face *face, synth_canvas *canvas);
+void fsfm_synth_face_draw(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
 /* Exposure, contrast and grain of the picture, to 8 bits: pixels (size, size, 3). */
-void synth_face_develop(const synth_face *face, const synth_canvas *canvas, uint8_t *pixels);
+void fsfm_synth_face_develop(const fsfm_synth_face *face, const fsfm_synth_canvas *canvas, uint8_t *pixels);
 
 /* The parts; each draws one layer over those before. */
-void synth_draw_backdrop(const synth_face *face, synth_canvas *canvas);
-void synth_draw_hair_behind(const synth_face *face, synth_canvas *canvas);
-void synth_draw_body(const synth_face *face, synth_canvas *canvas);
-void synth_draw_head(const synth_face *face, synth_canvas *canvas);
-void synth_draw_beard(const synth_face *face, synth_canvas *canvas);
-void synth_draw_nose(const synth_face *face, synth_canvas *canvas);
-void synth_draw_mouth(const synth_face *face, synth_canvas *canvas);
-void synth_draw_eyes(const synth_face *face, synth_canvas *canvas);
-void synth_draw_brows(const synth_face *face, synth_canvas *canvas);
-void synth_draw_hair(const synth_face *face, synth_canvas *canvas);
-void synth_draw_glasses(const synth_face *face, synth_canvas *canvas);
-void synth_draw_hat(const synth_face *face, synth_canvas *canvas);
+void fsfm_synth_draw_backdrop(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_hair_behind(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_body(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_head(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_beard(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_nose(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_mouth(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_eyes(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_brows(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_hair(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_glasses(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
+void fsfm_synth_draw_hat(const fsfm_synth_face *face, fsfm_synth_canvas *canvas);
 
 /* A point of the face's surface, raised by lift, in the picture. */
-synth_point synth_place(const synth_face *face, float x, float y, float lift);
+fsfm_synth_point fsfm_synth_place(const fsfm_synth_face *face, float x, float y, float lift);
 /* A point in the plane of the picture: turned by roll, scaled and moved only. */
-synth_point synth_flat(const synth_face *face, float x, float y);
+fsfm_synth_point fsfm_synth_flat(const fsfm_synth_face *face, float x, float y);
 /* Back: from the picture to that plane. */
-synth_point synth_unflat(const synth_face *face, float x, float y);
+fsfm_synth_point fsfm_synth_unflat(const fsfm_synth_face *face, float x, float y);
 /* Brightness of a surface with this normal. */
-float synth_lit(const synth_face *face, float nx, float ny, float nz);
-/* Skin at a point of the plane of synth_flat, without the features. */
-synth_colour synth_skin_at(const synth_face *face, synth_point at);
+float fsfm_synth_lit(const fsfm_synth_face *face, float nx, float ny, float nz);
+/* Skin at a point of the plane of fsfm_synth_flat, without the features. */
+fsfm_synth_colour fsfm_synth_skin_at(const fsfm_synth_face *face, fsfm_synth_point at);
 /* Cloth of the body, hats and scarves. */
-synth_ink synth_cloth_shader(const void *face, float x, float y);
-synth_ink synth_hair_shader(const void *face, float x, float y);
+fsfm_synth_ink fsfm_synth_cloth_shader(const void *face, float x, float y);
+fsfm_synth_ink fsfm_synth_hair_shader(const void *face, float x, float y);
 #endif

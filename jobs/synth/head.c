@@ -8,37 +8,37 @@ enum { SPOTS_MAX = 24 };
 
 /* A soft ellipse of the face that is darker, brighter or of another colour. */
 typedef struct {
-    synth_point centre; /* in the plane of synth_flat */
+    fsfm_synth_point centre; /* in the plane of fsfm_synth_flat */
     float rx, ry;
-    synth_colour colour;
+    fsfm_synth_colour colour;
     float share;
 } spot;
 
 typedef struct {
-    const synth_face *face;
+    const fsfm_synth_face *face;
     int count;
     spot spots[SPOTS_MAX];
 } head_context;
 
-synth_colour synth_skin_at(const synth_face *face, synth_point at)
+fsfm_synth_colour fsfm_synth_skin_at(const fsfm_synth_face *face, fsfm_synth_point at)
 {
-    const synth_person *p = &face->person;
+    const fsfm_synth_person *p = &face->person;
     float nx = at.x / (p->width * 1.12f), ny = at.y * 0.80f;
     const float length = sqrtf(nx * nx + ny * ny), inside = length > 0.97f ? 0.97f / length : 1.0f;
     nx *= inside;
     ny *= inside;
     const float nz = sqrtf(1.0f - nx * nx - ny * ny);
-    float shade = synth_lit(face, nx, ny, nz);
-    shade *= 0.80f + 0.20f * synth_step(0.0f, 0.55f, nz); /* the rim turns away */
-    const float pores = synth_clouds(p->noise, at.x * 26.0f, at.y * 26.0f, 2);
-    const float patches = synth_clouds(p->noise + 9u, at.x * 3.0f, at.y * 3.0f, 2);
-    const synth_pose *pose = &face->pose;
+    float shade = fsfm_synth_lit(face, nx, ny, nz);
+    shade *= 0.80f + 0.20f * fsfm_synth_step(0.0f, 0.55f, nz); /* the rim turns away */
+    const float pores = fsfm_synth_clouds(p->noise, at.x * 26.0f, at.y * 26.0f, 2);
+    const float patches = fsfm_synth_clouds(p->noise + 9u, at.x * 3.0f, at.y * 3.0f, 2);
+    const fsfm_synth_pose *pose = &face->pose;
     const float half_x = pose->light[0], half_y = pose->light[1], half_z = pose->light[2] + 1.0f;
     const float half = sqrtf(half_x * half_x + half_y * half_y + half_z * half_z) + 1e-6f;
     const float mirror = fmaxf(0.0f, (nx * half_x + ny * half_y + nz * half_z) / half);
     const float shine = p->gloss * powf(mirror, 24.0f);
-    synth_colour c = synth_mix(p->skin, p->blush, 0.16f + 0.22f * patches);
-    c = synth_scale(c, shade * (1.0f + 0.045f * pores));
+    fsfm_synth_colour c = fsfm_synth_mix(p->skin, p->blush, 0.16f + 0.22f * patches);
+    c = fsfm_synth_scale(c, shade * (1.0f + 0.045f * pores));
     c.r = c.r * pose->tint.r + shine * (1.0f + 0.6f * pores);
     c.g = c.g * pose->tint.g + shine * (1.0f + 0.6f * pores);
     c.b = c.b * pose->tint.b + shine * (1.0f + 0.6f * pores);
@@ -47,21 +47,21 @@ synth_colour synth_skin_at(const synth_face *face, synth_point at)
 
 /* share < 0 brightens instead of mixing: then colour is added. */
 static void add_spot(head_context *context, float x, float y, float lift, float rx, float ry,
-                     synth_colour colour, float share)
+                     fsfm_synth_colour colour, float share)
 {
     if (context->count == SPOTS_MAX) return;
-    const synth_point picture = synth_place(context->face, x, y, lift);
+    const fsfm_synth_point picture = fsfm_synth_place(context->face, x, y, lift);
     context->spots[context->count++] =
-        (spot){synth_unflat(context->face, picture.x, picture.y), rx, ry, colour, share};
+        (spot){fsfm_synth_unflat(context->face, picture.x, picture.y), rx, ry, colour, share};
 }
 
 static void add_spots(head_context *context)
 {
-    const synth_face *face = context->face;
-    const synth_person *p = &face->person;
-    const synth_colour dark = synth_mix(synth_scale(p->skin, 0.42f), p->blush, 0.25f);
-    const synth_colour bright =
-        synth_mix(synth_scale(p->skin, 1.12f), (synth_colour){1.0f, 0.97f, 0.92f}, 0.35f);
+    const fsfm_synth_face *face = context->face;
+    const fsfm_synth_person *p = &face->person;
+    const fsfm_synth_colour dark = fsfm_synth_mix(fsfm_synth_scale(p->skin, 0.42f), p->blush, 0.25f);
+    const fsfm_synth_colour bright =
+        fsfm_synth_mix(fsfm_synth_scale(p->skin, 1.12f), (fsfm_synth_colour){1.0f, 0.97f, 0.92f}, 0.35f);
     const float light = face->pose.light[0];
     for (int side = -1; side <= 1; side += 2) {
         const float s = (float)side;
@@ -84,89 +84,91 @@ static void add_spots(head_context *context)
     if (p->hair != HAIR_BALD) add_spot(context, 0.0f, p->hairline - 0.06f, 0.0f, 0.75f, 0.22f, dark, 0.45f);
 }
 
-static float freckle(const synth_person *p, synth_point at)
+static float freckle(const fsfm_synth_person *p, fsfm_synth_point at)
 {
-    const float spots = synth_noise(p->noise + 77u, at.x * 34.0f, at.y * 34.0f);
-    const float area = synth_step(0.55f, 0.1f, fabsf(at.y - 0.18f)) * synth_step(0.75f, 0.3f, fabsf(at.x));
-    return p->freckles * area * synth_step(0.42f, 0.62f, spots) * 0.4f;
+    const float spots = fsfm_synth_noise(p->noise + 77u, at.x * 34.0f, at.y * 34.0f);
+    const float area =
+        fsfm_synth_step(0.55f, 0.1f, fabsf(at.y - 0.18f)) * fsfm_synth_step(0.75f, 0.3f, fabsf(at.x));
+    return p->freckles * area * fsfm_synth_step(0.42f, 0.62f, spots) * 0.4f;
 }
 
-static synth_ink head_shader(const void *context, float x, float y)
+static fsfm_synth_ink head_shader(const void *context, float x, float y)
 {
     const head_context *head = context;
-    const synth_point at = synth_unflat(head->face, x, y);
-    synth_colour c = synth_skin_at(head->face, at);
+    const fsfm_synth_point at = fsfm_synth_unflat(head->face, x, y);
+    fsfm_synth_colour c = fsfm_synth_skin_at(head->face, at);
     const float level = (c.r + c.g + c.b) /
                         (head->face->person.skin.r + head->face->person.skin.g + head->face->person.skin.b);
     for (int i = 0; i < head->count; i++) {
         const spot *s = &head->spots[i];
         const float dx = (at.x - s->centre.x) / s->rx, dy = (at.y - s->centre.y) / s->ry,
                     d = dx * dx + dy * dy;
-        if (d < 1.0f) c = synth_mix(c, synth_scale(s->colour, level), s->share * (1.0f - d) * (1.0f - d));
+        if (d < 1.0f)
+            c = fsfm_synth_mix(c, fsfm_synth_scale(s->colour, level), s->share * (1.0f - d) * (1.0f - d));
     }
     if (head->face->person.freckles > 0.0f) {
         const float f = freckle(&head->face->person, at);
-        c = synth_mix(c, (synth_colour){0.45f * level, 0.24f * level, 0.13f * level}, f);
+        c = fsfm_synth_mix(c, (fsfm_synth_colour){0.45f * level, 0.24f * level, 0.13f * level}, f);
     }
-    return (synth_ink){c, 1.0f};
+    return (fsfm_synth_ink){c, 1.0f};
 }
 
-static void outline_knots(const synth_face *face, synth_point knots[14])
+static void outline_knots(const fsfm_synth_face *face, fsfm_synth_point knots[14])
 {
-    const synth_person *p = &face->person;
+    const fsfm_synth_person *p = &face->person;
     const float w = p->width;
     const float half[7][2] = {
         {0.0f, -1.0f},      {0.58f * w, -0.90f}, {p->forehead * w, -0.50f}, {w, 0.02f},
         {0.95f * w, 0.30f}, {p->jaw * w, 0.66f}, {p->chin, 0.955f},
     };
     for (int i = 0; i < 7; i++) {
-        knots[i] = synth_place(face, half[i][0], half[i][1], 0.0f);
-        if (i > 0) knots[14 - i] = synth_place(face, -half[i][0], half[i][1], 0.0f);
+        knots[i] = fsfm_synth_place(face, half[i][0], half[i][1], 0.0f);
+        if (i > 0) knots[14 - i] = fsfm_synth_place(face, -half[i][0], half[i][1], 0.0f);
     }
-    knots[7] = synth_place(face, 0.0f, 1.0f, 0.0f);
+    knots[7] = fsfm_synth_place(face, 0.0f, 1.0f, 0.0f);
 }
 
-static void draw_ear(const synth_face *face, synth_canvas *canvas, float side)
+static void draw_ear(const fsfm_synth_face *face, fsfm_synth_canvas *canvas, float side)
 {
-    const synth_person *p = &face->person;
+    const fsfm_synth_person *p = &face->person;
     const float yaw = face->pose.yaw * side; /* > 0: this ear goes behind the head */
-    const float wide = 0.105f * p->ear * synth_clamp(1.0f - 1.6f * yaw, 0.5f, 1.7f);
-    const synth_point edge = synth_place(face, side * p->width * 1.02f, 0.06f, 0.0f);
-    synth_point at = synth_unflat(face, edge.x, edge.y);
+    const float wide = 0.105f * p->ear * fsfm_synth_clamp(1.0f - 1.6f * yaw, 0.5f, 1.7f);
+    const fsfm_synth_point edge = fsfm_synth_place(face, side * p->width * 1.02f, 0.06f, 0.0f);
+    fsfm_synth_point at = fsfm_synth_unflat(face, edge.x, edge.y);
     at.x += side * (0.02f - 0.12f * fmaxf(yaw, 0.0f));
-    const synth_point centre = synth_flat(face, at.x, at.y);
+    const fsfm_synth_point centre = fsfm_synth_flat(face, at.x, at.y);
     const float k = face->pose.scale, tilt = face->pose.roll + side * 0.16f;
     const head_context context = {.face = face};
-    synth_path path;
-    synth_path_clear(&path);
-    synth_path_ellipse(&path, centre, wide * k, 0.20f * p->ear * k, tilt, 0);
-    synth_fill(canvas, &path, SYNTH_SKIN, head_shader, &context);
-    synth_path_clear(&path);
-    const synth_point inner = synth_flat(face, at.x + side * 0.012f, at.y - 0.01f);
-    synth_path_ellipse(&path, inner, wide * 0.58f * k, 0.125f * p->ear * k, tilt, 0);
-    synth_fill_plain(canvas, &path, SYNTH_LABEL_KEEP, synth_scale(synth_mix(p->skin, p->blush, 0.6f), 0.55f),
-                     0.40f);
+    fsfm_synth_path path;
+    fsfm_synth_path_clear(&path);
+    fsfm_synth_path_ellipse(&path, centre, wide * k, 0.20f * p->ear * k, tilt, 0);
+    fsfm_synth_fill(canvas, &path, SYNTH_SKIN, head_shader, &context);
+    fsfm_synth_path_clear(&path);
+    const fsfm_synth_point inner = fsfm_synth_flat(face, at.x + side * 0.012f, at.y - 0.01f);
+    fsfm_synth_path_ellipse(&path, inner, wide * 0.58f * k, 0.125f * p->ear * k, tilt, 0);
+    fsfm_synth_fill_plain(canvas, &path, SYNTH_LABEL_KEEP,
+                          fsfm_synth_scale(fsfm_synth_mix(p->skin, p->blush, 0.6f), 0.55f), 0.40f);
 }
 
-static void draw_line(const synth_face *face, synth_canvas *canvas, const float (*points)[2], int count,
-                      float side, float width, synth_colour colour, float alpha)
+static void draw_line(const fsfm_synth_face *face, fsfm_synth_canvas *canvas, const float (*points)[2],
+                      int count, float side, float width, fsfm_synth_colour colour, float alpha)
 {
-    synth_point knots[8];
+    fsfm_synth_point knots[8];
     float widths[8];
     for (int i = 0; i < count; i++) {
-        knots[i] = synth_place(face, side * points[i][0], points[i][1], 0.01f);
+        knots[i] = fsfm_synth_place(face, side * points[i][0], points[i][1], 0.01f);
         widths[i] = (i == 0 || i == count - 1 ? 0.3f : 1.0f) * width * face->pose.scale;
     }
-    synth_path path;
-    synth_path_clear(&path);
-    synth_path_stroke(&path, knots, widths, count);
-    synth_fill_plain(canvas, &path, SYNTH_LABEL_KEEP, colour, alpha);
+    fsfm_synth_path path;
+    fsfm_synth_path_clear(&path);
+    fsfm_synth_path_stroke(&path, knots, widths, count);
+    fsfm_synth_fill_plain(canvas, &path, SYNTH_LABEL_KEEP, colour, alpha);
 }
 
-static void draw_wrinkles(const synth_face *face, synth_canvas *canvas)
+static void draw_wrinkles(const fsfm_synth_face *face, fsfm_synth_canvas *canvas)
 {
-    const synth_person *p = &face->person;
-    const synth_colour dark = synth_scale(synth_mix(p->skin, p->blush, 0.4f), 0.45f);
+    const fsfm_synth_person *p = &face->person;
+    const fsfm_synth_colour dark = fsfm_synth_scale(fsfm_synth_mix(p->skin, p->blush, 0.4f), 0.45f);
     const float smile = fmaxf(0.0f, face->pose.smile);
     const float fold[4][2] = {{p->nose_width + 0.03f, p->nose_y - 0.04f},
                               {p->nose_width + 0.12f, p->nose_y + 0.07f},
@@ -186,50 +188,51 @@ static void draw_wrinkles(const synth_face *face, synth_canvas *canvas)
     }
 }
 
-void synth_draw_head(const synth_face *face, synth_canvas *canvas)
+void fsfm_synth_draw_head(const fsfm_synth_face *face, fsfm_synth_canvas *canvas)
 {
     head_context context = {.face = face};
-    synth_point knots[14];
-    synth_path path;
+    fsfm_synth_point knots[14];
+    fsfm_synth_path path;
     draw_ear(face, canvas, -1.0f);
     draw_ear(face, canvas, 1.0f);
     add_spots(&context);
     outline_knots(face, knots);
-    synth_path_clear(&path);
-    synth_path_smooth(&path, knots, 14);
-    synth_fill(canvas, &path, SYNTH_SKIN, head_shader, &context);
+    fsfm_synth_path_clear(&path);
+    fsfm_synth_path_smooth(&path, knots, 14);
+    fsfm_synth_fill(canvas, &path, SYNTH_SKIN, head_shader, &context);
     draw_wrinkles(face, canvas);
 }
 
-static synth_ink beard_shader(const void *context, float x, float y)
+static fsfm_synth_ink beard_shader(const void *context, float x, float y)
 {
-    const synth_face *face = context;
-    const synth_person *p = &face->person;
-    const synth_point at = synth_unflat(face, x, y);
-    const float strands = synth_noise(p->noise + 13u, at.x * 42.0f, at.y * 12.0f) +
-                          0.6f * synth_noise(p->noise + 14u, at.x * 90.0f, at.y * 36.0f);
-    const float shade = synth_lit(face, 0.8f * at.x, 0.35f, 0.6f) * (0.80f + 0.30f * strands);
+    const fsfm_synth_face *face = context;
+    const fsfm_synth_person *p = &face->person;
+    const fsfm_synth_point at = fsfm_synth_unflat(face, x, y);
+    const float strands = fsfm_synth_noise(p->noise + 13u, at.x * 42.0f, at.y * 12.0f) +
+                          0.6f * fsfm_synth_noise(p->noise + 14u, at.x * 90.0f, at.y * 36.0f);
+    const float shade = fsfm_synth_lit(face, 0.8f * at.x, 0.35f, 0.6f) * (0.80f + 0.30f * strands);
     const float thick = p->beard == BEARD_STUBBLE ? 0.30f + 0.22f * strands : 0.88f + 0.10f * strands;
-    return (synth_ink){synth_scale(synth_mix(p->hair_colour, p->brows, 0.3f), shade),
-                       synth_clamp(thick, 0.0f, 1.0f)};
+    return (fsfm_synth_ink){fsfm_synth_scale(fsfm_synth_mix(p->hair_colour, p->brows, 0.3f), shade),
+                            fsfm_synth_clamp(thick, 0.0f, 1.0f)};
 }
 
-static void fill_beard(const synth_face *face, synth_canvas *canvas, const float (*half)[2], int count)
+static void fill_beard(const fsfm_synth_face *face, fsfm_synth_canvas *canvas, const float (*half)[2],
+                       int count)
 {
-    synth_point knots[20];
+    fsfm_synth_point knots[20];
     for (int i = 0; i < count; i++) {
-        knots[i] = synth_place(face, half[i][0], half[i][1], 0.0f);
-        knots[2 * count - 1 - i] = synth_place(face, -half[i][0], half[i][1], 0.0f);
+        knots[i] = fsfm_synth_place(face, half[i][0], half[i][1], 0.0f);
+        knots[2 * count - 1 - i] = fsfm_synth_place(face, -half[i][0], half[i][1], 0.0f);
     }
-    synth_path path;
-    synth_path_clear(&path);
-    synth_path_smooth(&path, knots, 2 * count);
-    synth_fill(canvas, &path, SYNTH_SKIN, beard_shader, face);
+    fsfm_synth_path path;
+    fsfm_synth_path_clear(&path);
+    fsfm_synth_path_smooth(&path, knots, 2 * count);
+    fsfm_synth_fill(canvas, &path, SYNTH_SKIN, beard_shader, face);
 }
 
-void synth_draw_beard(const synth_face *face, synth_canvas *canvas)
+void fsfm_synth_draw_beard(const fsfm_synth_face *face, fsfm_synth_canvas *canvas)
 {
-    const synth_person *p = &face->person;
+    const fsfm_synth_person *p = &face->person;
     const float w = p->width, m = p->mouth_y, lip = 0.5f * (p->nose_y + m);
     const float full[8][2] = {{0.03f, m - 0.11f},          {p->mouth_width + 0.04f, m - 0.05f},
                               {0.66f * w, 0.42f},          {0.90f * w, 0.10f},
