@@ -122,11 +122,11 @@ static layout lay_out(const fsfm_sheet *sheet)
         has_columns = has_columns || sheet->column_captions[column][0];
     const int cells_width = sheet->columns * (sheet->cell + GAP) - GAP;
     l.left = MARGIN + (l.gutter ? l.gutter + 8 : 0);
+    l.width = l.left + cells_width + MARGIN;
+    if (fsfm_font_width(sheet->title, l.title_scale) > l.width - 2 * MARGIN) l.title_scale = 1;
     l.top = MARGIN + (sheet->title[0] ? FSFM_FONT_HEIGHT * l.title_scale + 10 : 0) +
             (has_columns ? FSFM_FONT_HEIGHT * l.scale + 4 : 0);
-    l.width = l.left + cells_width + MARGIN;
     l.height = l.top + sheet->rows * (sheet->cell + GAP) - GAP + MARGIN;
-    if (fsfm_font_width(sheet->title, l.title_scale) > l.width - 2 * MARGIN) l.title_scale = 1;
     return l;
 }
 

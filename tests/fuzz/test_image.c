@@ -49,9 +49,10 @@ static size_t damage(fsfm_random *random, const file *whole, uint8_t *out)
         case 0: out[at] ^= (uint8_t)(1u << fsfm_random_below(random, 8)); break;
         case 1: out[at] = (uint8_t)fsfm_random_u32(random); break;
         case 2: out[at] = fsfm_random_below(random, 2) ? 0xff : 0; break;
-        default:
-            memmove(out + at, out + fsfm_random_below(random, size),
-                    (size - at) / 8 < 64 ? (size - at) / 8 : 64);
+        default: {
+            const uint32_t from = fsfm_random_below(random, size), left = size - (from > at ? from : at);
+            memmove(out + at, out + from, left < 64 ? left : 64);
+        }
         }
     }
     return fsfm_random_below(random, 4) ? size : fsfm_random_below(random, size + 1);
