@@ -105,8 +105,8 @@ static void read_rows(png_job *job, int channels)
     for (int y = 0; y < height; y++)
         job->rows[y] = job->image.pixels + (size_t)y * (size_t)width * (size_t)channels;
     png_read_image(job->png, job->rows);
-    png_read_end(job->png,
-                 NULL); /* to the last chunk: a file cut off behind its pixels is not whole either */
+    /* On to the last chunk: a file cut off behind its pixels is not whole either. */
+    png_read_end(job->png, NULL);
 }
 
 static void read_rgb(png_job *job)

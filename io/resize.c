@@ -31,7 +31,6 @@ static void filter_free(filter *f)
     free(f->weight);
 }
 
-/* What rounding each weight leaves over goes to the middle tap: flat areas keep their value exactly. */
 static void set_taps(filter *f, int i, int m, int n)
 {
     const double centre = (i + 0.5) * m / n, stretch = m > n ? (double)m / n : 1.0;
@@ -40,14 +39,9 @@ static void set_taps(filter *f, int i, int m, int n)
     end = end > m ? m : end;
     int32_t *weight = f->weight + (size_t)i * (size_t)f->stride;
     double sum = 0.0;
-    int32_t left = 1 << WEIGHT_BITS;
     for (int x = first; x < end; x++) sum += keys((x + 0.5 - centre) / stretch);
-    for (int x = first; x < end; x++) {
+    for (int x = first; x < end; x++)
         weight[x - first] = (int32_t)lround(keys((x + 0.5 - centre) / stretch) / sum * (1 << WEIGHT_BITS));
-        left -= weight[x - first];
-    }
-    const int middle = (int)centre;
-    weight[(middle < end ? middle : end - 1) - first] += left;
     f->first[i] = first;
     f->count[i] = end - first;
 }

@@ -105,6 +105,12 @@ static void test_identity_and_flat(void **state)
             fsfm_image_free(&out);
         }
     fsfm_image_free(&image);
+    fill(&image, 16384, 2, 1, 9); /* tens of thousands of tiny weights */
+    memset(image.pixels, 250, 16384 * 2);
+    assert_ok(fsfm_image_crop_resize(&image, 0, 0, 16384, 2, 1, &out, &err), &err);
+    assert_int_equal(out.pixels[0], 250);
+    fsfm_image_free(&out);
+    fsfm_image_free(&image);
 }
 
 static void test_labels_take_the_nearest(void **state)
