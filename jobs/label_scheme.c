@@ -101,8 +101,9 @@ fsfm_status fsfm_label_scheme_load(const char *name_or_file, fsfm_label_scheme *
         return fsfm_fail(err, FSFM_ERR_ARG,
                          "--labels: expected lapa11, celebamaskhq19 or a YAML file, found '%s'",
                          name_or_file);
-    FSFM_TRY(fsfm_yaml_read(name_or_file, &yaml, err));
-    fsfm_status st = read_scheme(name_or_file, fsfm_yaml_root(yaml), out, err);
+    fsfm_status st = fsfm_yaml_read(name_or_file, &yaml, err);
+    if (st == FSFM_OK) st = read_scheme(name_or_file, fsfm_yaml_root(yaml), out, err);
+    if (st == FSFM_ERR_FORMAT) st = err ? (err->status = FSFM_ERR_ARG) : FSFM_ERR_ARG; /* the user wrote it */
     fsfm_yaml_free(&yaml);
     return st;
 }
