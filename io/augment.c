@@ -2,7 +2,6 @@
 #include "io/augment.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/base/random.h"
 
@@ -36,18 +35,16 @@ fsfm_cut fsfm_cut_draw(fsfm_view view, int size, uint64_t seed, fsfm_place place
     return cut;
 }
 
-void fsfm_flip_pixels(uint8_t *pixels, int width, int height, int channels)
+void fsfm_flip_pixels(uint8_t *pixels, int width, int height)
 {
-    const size_t pixel_bytes = (size_t)channels;
-    uint8_t kept[4];
     for (int y = 0; y < height; y++) {
-        uint8_t *left = pixels + (size_t)y * (size_t)width * pixel_bytes;
-        uint8_t *right = left + (size_t)(width - 1) * pixel_bytes;
-        for (; left < right; left += pixel_bytes, right -= pixel_bytes) {
-            memcpy(kept, left, pixel_bytes);
-            memcpy(left, right, pixel_bytes);
-            memcpy(right, kept, pixel_bytes);
-        }
+        uint8_t *left = pixels + (size_t)y * (size_t)width * 3, *right = left + (size_t)(width - 1) * 3;
+        for (; left < right; left += 3, right -= 3)
+            for (int c = 0; c < 3; c++) {
+                const uint8_t kept = left[c];
+                left[c] = right[c];
+                right[c] = kept;
+            }
     }
 }
 

@@ -20,8 +20,8 @@ typedef struct {
  * 0.5 to 1 of the area, width / height from 3/4 to 4/3, and mirrored with p = 0.5. */
 fsfm_cut fsfm_cut_draw(fsfm_view view, int size, uint64_t seed, fsfm_place place);
 
-/* Mirrors rows in place: pixels (height, width, channels). */
-void fsfm_flip_pixels(uint8_t *pixels, int width, int height, int channels);
+/* Mirrors rows in place: pixels (height, width, 3). */
+void fsfm_flip_pixels(uint8_t *pixels, int width, int height);
 /* Mirrors region bits: (across, across) patches; exact, as a patch's bits do not depend on the order of its
  * pixels. */
 void fsfm_flip_bits(const uint16_t *bits, int across, uint16_t *out);

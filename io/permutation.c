@@ -1,45 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Black and Rogaway, "Ciphers with arbitrary finite domains" (2002): a Feistel network over the next power of
- * four, applied again until the result falls below count. */
+ * Black and Rogaway, "Ciphers with arbitrary finite domains" (2002): a Feistel network over a grid that is
+ * hardly larger than count, applied again until the result falls below count. */
+#include <math.h>
+
 #include "core/base/random.h"
 #include "io/sampler.h"
 
-enum { ROUNDS = 8 }; /* four suffice on large domains; few bits need more to look random */
+enum { ROUNDS = 6 }; /* four suffice on large domains; small ones need more to look random */
 
-static uint32_t round_function(const fsfm_permutation *permutation, int round, uint32_t half)
+/* Uniform in [0, bound), up to a bias of bound / 2^64. */
+static uint64_t round_function(const fsfm_permutation *permutation, int round, uint64_t half, uint64_t bound)
 {
     const uint64_t tweak = permutation->key[round % 4], key = permutation->key[(round + 1) % 4];
-    const uint32_t counter[4] = {half, (uint32_t)round, (uint32_t)tweak, (uint32_t)(tweak >> 32)};
+    const uint32_t counter[4] = {(uint32_t)half, (uint32_t)round, (uint32_t)tweak, (uint32_t)(tweak >> 32)};
     const uint32_t philox_key[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     uint32_t out[4];
     fsfm_philox(counter, philox_key, out);
-    return out[0];
+    /* 64 random bits as a fraction, times bound: half and bound are at most the root of 2^64. */
+    return ((((uint64_t)out[0] * bound) >> 32) + (uint64_t)out[1] * bound) >> 32;
 }
 
 fsfm_permutation fsfm_permutation_make(uint64_t count, uint64_t seed, uint32_t epoch, uint64_t salt)
 {
     FSFM_ASSERT(count >= 1);
-    fsfm_permutation permutation = {.count = count, .half_bits = 1};
+    fsfm_permutation permutation = {.count = count};
     fsfm_random random = fsfm_random_stream(seed, FSFM_RANDOM_ORDER, epoch, salt);
     for (int i = 0; i < 4; i++) permutation.key[i] = fsfm_random_u64(&random);
-    while (permutation.half_bits < 32 && (count - 1) >> (2 * permutation.half_bits)) permutation.half_bits++;
+    permutation.rows = (uint64_t)ceil(sqrt((double)count));
+    permutation.columns = (count - 1) / permutation.rows + 1;
     return permutation;
 }
 
 uint64_t fsfm_permutation_at(const fsfm_permutation *permutation, uint64_t index)
 {
-    const int bits = permutation->half_bits;
-    const uint32_t mask = (uint32_t)(((uint64_t)1 << bits) - 1);
+    const uint64_t rows = permutation->rows, columns = permutation->columns;
     uint64_t at = index;
     FSFM_ASSERT(index < permutation->count);
     do {
-        uint32_t left = (uint32_t)(at >> bits), right = (uint32_t)at & mask;
-        for (int round = 0; round < ROUNDS; round++) {
-            const uint32_t next = left ^ (round_function(permutation, round, right) & mask);
-            left = right;
-            right = next;
+        uint64_t row = at / columns, column = at % columns;
+        for (int round = 0; round < ROUNDS; round += 2) {
+            row += round_function(permutation, round, column, rows);
+            row -= row >= rows ? rows : 0;
+            column += round_function(permutation, round + 1, row, columns);
+            column -= column >= columns ? columns : 0;
         }
-        at = (uint64_t)left << bits | right;
+        at = row * columns + column;
     } while (
         at >=
         permutation->count); /* the walk stays on index's cycle, so it ends, at index itself at the latest */

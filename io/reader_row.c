@@ -191,7 +191,7 @@ fsfm_status fsfm_row_make(fsfm_row_maker *maker, const fsfm_row *row, fsfm_error
     if (crops)
         fsfm_resampler_run(maker->resampler, maker->image, plan->size, cut.x, cut.y, cut.width, cut.height,
                            row->image);
-    if (cut.is_flipped) fsfm_flip_pixels(row->image, plan->size, plan->size, 3);
+    if (cut.is_flipped) fsfm_flip_pixels(row->image, plan->size, plan->size);
     if (plan->draw_masks) draw_masks(maker, row, &cut);
     return FSFM_OK;
 }

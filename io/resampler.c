@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Weights are whole numbers of 2^-22, so that every compiler and machine gives the same bytes. */
+ * Weights are whole numbers of 2^-22, so that every compiler and machine gives the same bytes. Both passes
+ * mix whole rows, which vectors do well: for the horizontal one the image is turned, so that its columns are
+ * rows. */
 #include "io/resampler.h"
 
 #include <math.h>
@@ -16,11 +18,15 @@ typedef struct {
     int taps;
 } axis_filter;
 
+typedef void (*mix_fn)(const int32_t *weights, int taps, const uint8_t *rows, int row_values, uint8_t *out);
+
 struct fsfm_resampler {
     int source_max, size;
     axis_filter across, down;
-    uint8_t *row;    /* (source_max + taps, 3): a source row, and room that taps of weight 0 may read */
-    uint8_t *middle; /* (source_max + taps, size, 3): rows after the horizontal pass, and such room */
+    mix_fn mix;
+    uint8_t *turned; /* (source_max, source_max, 3): the cut, columns first */
+    uint8_t *mixed;  /* (size, source_max, 3): after the horizontal pass, columns first */
+    uint8_t *middle; /* (source_max, size, 3): the same, rows first */
 };
 
 /* Keys, "Cubic convolution interpolation for digital image processing" (1981), a = -0.5. */
@@ -34,14 +40,15 @@ static double keys(double x)
 
 static int taps_for(int source, int size)
 {
-    return (int)ceil(4.0 * (source > size ? (double)source / size : 1.0)) + 2;
+    return (int)ceil(4.0 * (source > size ? (double)source / size : 1.0)) + 1;
 }
 
 /* What rounding each weight leaves over goes to the middle tap: flat areas keep their value exactly. */
 static void set_taps(axis_filter *filter, int i, int source, int size)
 {
     const double centre = (i + 0.5) * source / size, stretch = source > size ? (double)source / size : 1.0;
-    int first = (int)floor(centre - 2.0 * stretch), end = (int)ceil(centre + 2.0 * stretch);
+    /* Pixels whose centres lie within two stretched pixels. */
+    int first = (int)ceil(centre - 2.0 * stretch - 0.5), end = (int)floor(centre + 2.0 * stretch - 0.5) + 1;
     first = first < 0 ? 0 : first;
     end = end > source ? source : end;
     int32_t *weights = filter->weights + (size_t)i * (size_t)filter->taps, left = 1 << WEIGHT_BITS;
@@ -70,17 +77,67 @@ static bool make_filter(axis_filter *filter, int source_max, int size)
     return filter->first && filter->weights;
 }
 
+static uint8_t to_u8(int32_t sum)
+{
+    const int32_t value = (sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS;
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* The sum over t of weights[t] * rows[t]: rows (taps, row_values) -> out (row_values), in strips whose sums
+ * stay in the nearest cache. Rows with weight 0 are not touched: they may lie behind the image. */
+static inline __attribute__((always_inline)) void
+mix_strips(const int32_t *weights, int taps, const uint8_t *rows, int row_values, uint8_t *out)
+{
+    for (int start = 0; start < row_values; start += STRIP) {
+        const int count = row_values - start < STRIP ? row_values - start : STRIP;
+        int32_t sums[STRIP] = {0};
+        for (int t = 0; t < taps; t++) {
+            const uint8_t *from = rows + (size_t)t * (size_t)row_values + start;
+            const int32_t weight = weights[t];
+            if (weight == 0) continue;
+            for (int v = 0; v < count; v++) sums[v] += weight * from[v];
+        }
+        for (int v = 0; v < count; v++) out[start + v] = to_u8(sums[v]);
+    }
+}
+
+static void mix_plain(const int32_t *weights, int taps, const uint8_t *rows, int row_values, uint8_t *out)
+{
+    mix_strips(weights, taps, rows, row_values, out);
+}
+
+#ifdef __x86_64__
+/* The same code and the same bytes: SSE2 has no multiplication of 32-bit lanes, this is four times faster. */
+static __attribute__((target("avx2"))) void mix_avx2(const int32_t *weights, int taps, const uint8_t *rows,
+                                                     int row_values, uint8_t *out)
+{
+    mix_strips(weights, taps, rows, row_values, out);
+}
+
+static mix_fn choose_mix(void)
+{
+    return __builtin_cpu_supports("avx2") ? mix_avx2 : mix_plain;
+}
+#else
+static mix_fn choose_mix(void)
+{
+    return mix_plain;
+}
+#endif
+
 fsfm_status fsfm_resampler_create(int source_max, int size, fsfm_resampler **out, fsfm_error *err)
 {
-    const size_t rows = (size_t)(source_max + taps_for(source_max, size));
+    const size_t source = (size_t)source_max;
     fsfm_resampler *self = calloc(1, sizeof *self);
     *out = NULL;
     if (!self) goto failed;
     self->source_max = source_max;
     self->size = size;
-    self->row = calloc(rows, 3);
-    self->middle = calloc(rows * (size_t)size, 3);
-    if (!self->row || !self->middle || !make_filter(&self->across, source_max, size) ||
+    self->mix = choose_mix();
+    self->turned = malloc(source * source * 3);
+    self->mixed = malloc(source * (size_t)size * 3);
+    self->middle = malloc(source * (size_t)size * 3);
+    if (!self->turned || !self->mixed || !self->middle || !make_filter(&self->across, source_max, size) ||
         !make_filter(&self->down, source_max, size))
         goto failed;
     *out = self;
@@ -98,67 +155,41 @@ void fsfm_resampler_free(fsfm_resampler **resampler)
     free(self->across.weights);
     free(self->down.first);
     free(self->down.weights);
-    free(self->row);
+    free(self->turned);
+    free(self->mixed);
     free(self->middle);
     free(self);
     *resampler = NULL;
 }
 
-static uint8_t to_u8(int32_t sum)
+/* from: rows of row_pixels RGB pixels, of which columns count; to (columns, rows, 3) */
+static void turn(const uint8_t *from, size_t row_pixels, int rows, int columns, uint8_t *to)
 {
-    const int32_t value = (sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS;
-    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    for (int x = 0; x < columns; x++)
+        for (int y = 0; y < rows; y++, to += 3)
+            memcpy(to, from + ((size_t)y * row_pixels + (size_t)x) * 3, 3);
 }
 
-/* row (width + taps, 3) -> out (size, 3) */
-static void resize_row(const axis_filter *filter, const uint8_t *row, int size, uint8_t *out)
+/* rows (any, row_values) -> out (size, row_values) */
+static void resize_rows(mix_fn mix, const axis_filter *filter, int size, const uint8_t *rows, int row_values,
+                        uint8_t *out)
 {
-    const int taps = filter->taps;
-    for (int i = 0; i < size; i++) {
-        const uint8_t *from = row + (size_t)filter->first[i] * 3;
-        const int32_t *weights = filter->weights + (size_t)i * (size_t)taps;
-        int32_t red = 0, green = 0, blue = 0;
-        for (int t = 0; t < taps; t++) {
-            red += weights[t] * from[3 * t];
-            green += weights[t] * from[3 * t + 1];
-            blue += weights[t] * from[3 * t + 2];
-        }
-        out[3 * i] = to_u8(red);
-        out[3 * i + 1] = to_u8(green);
-        out[3 * i + 2] = to_u8(blue);
-    }
-}
-
-/* rows (taps, row_values) -> out (row_values), in strips whose sums stay in the nearest cache. */
-static void mix_rows(const int32_t *weights, int taps, const uint8_t *rows, int row_values, uint8_t *out)
-{
-    for (int start = 0; start < row_values; start += STRIP) {
-        const int count = row_values - start < STRIP ? row_values - start : STRIP;
-        int32_t sums[STRIP] = {0};
-        for (int t = 0; t < taps; t++) {
-            const uint8_t *from = rows + (size_t)t * (size_t)row_values + start;
-            if (weights[t] == 0) continue;
-            for (int v = 0; v < count; v++) sums[v] += weights[t] * from[v];
-        }
-        for (int v = 0; v < count; v++) out[start + v] = to_u8(sums[v]);
-    }
+    for (int i = 0; i < size; i++)
+        mix(filter->weights + (size_t)i * (size_t)filter->taps, filter->taps,
+            rows + (size_t)filter->first[i] * (size_t)row_values, row_values,
+            out + (size_t)i * (size_t)row_values);
 }
 
 void fsfm_resampler_run(fsfm_resampler *self, const uint8_t *pixels, int image_width, int x, int y, int width,
                         int height, uint8_t *out)
 {
     const int size = self->size;
-    const size_t row_bytes = (size_t)size * 3;
+    const uint8_t *corner = pixels + ((size_t)y * (size_t)image_width + (size_t)x) * 3;
     FSFM_ASSERT(width <= self->source_max && height <= self->source_max);
     set_filter(&self->across, width, size);
     set_filter(&self->down, height, size);
-    for (int line = 0; line < height; line++) {
-        memcpy(self->row, pixels + ((size_t)(y + line) * (size_t)image_width + (size_t)x) * 3,
-               (size_t)width * 3);
-        resize_row(&self->across, self->row, size, self->middle + (size_t)line * row_bytes);
-    }
-    for (int line = 0; line < size; line++)
-        mix_rows(self->down.weights + (size_t)line * (size_t)self->down.taps, self->down.taps,
-                 self->middle + (size_t)self->down.first[line] * row_bytes, size * 3,
-                 out + (size_t)line * row_bytes);
+    turn(corner, (size_t)image_width, height, width, self->turned);
+    resize_rows(self->mix, &self->across, size, self->turned, height * 3, self->mixed);
+    turn(self->mixed, (size_t)height, size, height, self->middle);
+    resize_rows(self->mix, &self->down, size, self->middle, size * 3, out);
 }

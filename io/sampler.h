@@ -12,10 +12,10 @@
 
 #include "core/base/status.h"
 
-/* A keyed permutation of [0, count): a Feistel network with cycle walking. */
+/* A keyed permutation of [0, count): a Feistel network over a grid of rows x columns >= count, with cycle
+ * walking. */
 typedef struct {
-    uint64_t count, key[4];
-    int half_bits;
+    uint64_t count, rows, columns, key[4];
 } fsfm_permutation;
 fsfm_permutation fsfm_permutation_make(uint64_t count, uint64_t seed, uint32_t epoch, uint64_t salt);
 uint64_t fsfm_permutation_at(const fsfm_permutation *permutation, uint64_t index);
