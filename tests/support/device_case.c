@@ -32,20 +32,28 @@ void case_end(device_case *c)
         c->dev->ops->free(c->dev, c->arrays[i].dev);
         free(c->arrays[i].want);
     }
-    for (int i = 0; i < c->bytes_used; i++) c->dev->ops->free(c->dev, c->bytes[i]);
+    for (int i = 0; i < c->bytes_used; i++) c->dev->ops->free(c->dev, c->bytes[i].dev);
     fsfm_device_close(&c->dev);
 }
 
-/* Over all arrays as the device has them. */
+static uint64_t add_to_hash(device_case *c, uint64_t hash, const void *dev, size_t size_bytes)
+{
+    unsigned char *got = malloc(size_bytes + 1);
+    assert_non_null(got);
+    assert_ok(c->dev->ops->download(c->dev, got, dev, size_bytes, &c->err), &c->err);
+    for (size_t i = 0; i < size_bytes; i++) hash = (hash ^ got[i]) * 0x100000001b3u;
+    free(got);
+    return hash;
+}
+
+/* FNV-1a over all memory as the device has it. */
 static uint64_t case_hash(device_case *c)
 {
-    uint64_t hash = 0;
-    for (int i = 0; i < c->arrays_used; i++) {
-        float *got = case_download(c, &c->arrays[i]);
-        const uint32_t *word = (const uint32_t *)(const void *)got;
-        for (int64_t k = 0; k < c->arrays[i].count; k++) hash = (hash ^ word[k]) * 0x9e3779b97f4a7c15u;
-        free(got);
-    }
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int i = 0; i < c->arrays_used; i++)
+        hash = add_to_hash(c, hash, c->arrays[i].dev, (size_t)c->arrays[i].count * sizeof(float));
+    for (int i = 0; i < c->bytes_used; i++)
+        hash = add_to_hash(c, hash, c->bytes[i].dev, c->bytes[i].size_bytes);
     return hash;
 }
 
@@ -110,11 +118,13 @@ case_array *case_target(device_case *c, int64_t count, bool adds)
 
 void *case_bytes(device_case *c, const void *data, size_t size_bytes)
 {
-    void **dev = &c->bytes[c->bytes_used++];
-    assert_in_range(c->bytes_used, 1, sizeof c->bytes / sizeof *c->bytes);
-    assert_ok(c->dev->ops->alloc(c->dev, size_bytes, dev, &c->err), &c->err);
-    assert_ok(c->dev->ops->upload(c->dev, *dev, data, size_bytes, &c->err), &c->err);
-    return *dev;
+    void *dev = NULL;
+    assert_in_range(c->bytes_used, 0, sizeof c->bytes / sizeof *c->bytes - 1);
+    assert_ok(c->dev->ops->alloc(c->dev, size_bytes, &dev, &c->err), &c->err);
+    assert_ok(c->dev->ops->upload(c->dev, dev, data, size_bytes, &c->err), &c->err);
+    c->bytes[c->bytes_used].dev = dev;
+    c->bytes[c->bytes_used++].size_bytes = size_bytes;
+    return dev;
 }
 
 float *case_download(device_case *c, const case_array *array)

@@ -23,7 +23,10 @@ typedef struct {
     fsfm_error err;
     fsfm_random random;
     case_array arrays[24];
-    void *bytes[8]; /* on the device */
+    struct {
+        void *dev;
+        size_t size_bytes;
+    } bytes[8];
     int arrays_used, bytes_used;
 } device_case;
 

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening, memory, arenas, and that a step allocates nothing once its shapes were seen. */
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/device_case.h"
+
+#if defined __SANITIZE_ADDRESS__
+#define COUNTS_ALLOCATIONS 0 /* the sanitizer has an allocator of its own */
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define COUNTS_ALLOCATIONS 0
+#endif
+#endif
+#if !defined COUNTS_ALLOCATIONS
+#define COUNTS_ALLOCATIONS 1
+#endif
+
+static _Atomic int64_t allocations, dnnl_allocations;
+
+#if COUNTS_ALLOCATIONS
+/* These stand before the C library's for the whole program, oneDNN included. Not counted: for every product
+ * oneDNN makes a small C++ map of its arguments, which its interface gives no way around. What else it
+ * allocates (without AVX-512: packed operands) is counted apart. */
+static void count(size_t size_bytes, const void *caller)
+{
+    Dl_info info;
+    const char *file = dladdr(caller, &info) != 0 && info.dli_fname ? info.dli_fname : "";
+    if (strstr(file, "libstdc++") && size_bytes <= 128) return;
+    if (strstr(file, "libdnnl"))
+        dnnl_allocations++;
+    else
+        allocations++;
+}
+
+void *__libc_malloc(size_t size_bytes);
+void *__libc_calloc(size_t count, size_t size_bytes);
+void *__libc_realloc(void *old, size_t size_bytes);
+void *__libc_memalign(size_t align, size_t size_bytes);
+
+void *malloc(size_t size_bytes)
+{
+    count(size_bytes, __builtin_return_address(0));
+    return __libc_malloc(size_bytes);
+}
+
+void *calloc(size_t number, size_t size_bytes)
+{
+    count(number * size_bytes, __builtin_return_address(0));
+    return __libc_calloc(number, size_bytes);
+}
+
+void *realloc(void *old, size_t size_bytes)
+{
+    count(size_bytes, __builtin_return_address(0));
+    return __libc_realloc(old, size_bytes);
+}
+
+void *aligned_alloc(size_t align, size_t size_bytes)
+{
+    count(size_bytes, __builtin_return_address(0));
+    return __libc_memalign(align, size_bytes);
+}
+
+int posix_memalign(void **out, size_t align, size_t size_bytes)
+{
+    count(size_bytes, __builtin_return_address(0));
+    *out = __libc_memalign(align, size_bytes);
+    return *out ? 0 : 12;
+}
+#endif
+
+static void device_says_what_it_is(void **state)
+{
+    (void)state;
+    fsfm_device *dev;
+    fsfm_error err;
+    char note[160];
+    assert_ok(fsfm_device_open(FSFM_DEVICE_AUTO, FSFM_PRECISION_FP32, 2, &dev, note, &err), &err);
+    assert_int_equal(dev->kind, FSFM_DEVICE_CPU);
+    assert_int_equal(dev->threads, 2);
+    assert_true(dev->memory_is_host);
+    assert_string_equal(note, "");
+    assert_non_null(strstr(dev->name, "2 threads, oneDNN 2."));
+    const char *limit = getenv("ONEDNN_MAX_CPU_ISA");
+    if (limit && strcmp(limit, "AVX2") == 0) assert_null(strstr(dev->isa, "avx512"));
+    if (limit && strcmp(limit, "SSE41") == 0) assert_null(strstr(dev->isa, "avx"));
+    assert_non_null(strchr(dev->isa, '/'));
+    fsfm_device_close(&dev);
+    assert_null(dev);
+    fsfm_device_close(&dev);
+}
+
+static void bf16_falls_back_with_a_note(void **state)
+{
+    (void)state;
+    fsfm_device *dev;
+    fsfm_error err;
+    char note[160];
+    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_BF16, 1, &dev, note, &err), &err);
+    if (dev->precision == FSFM_PRECISION_FP32) {
+        assert_int_equal(dev->act_bytes, 4);
+        assert_non_null(strstr(note, "bf16"));
+    } else {
+        assert_int_equal(dev->act_bytes, 2);
+    }
+    fsfm_device_close(&dev);
+}
+
+static void what_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    fsfm_device *dev = (fsfm_device *)&dev;
+    fsfm_error err;
+    char note[160];
+    fsfm_status st = fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 0, &dev, note, &err);
+    assert_fails(st, FSFM_ERR_ARG, &err, "at least 1 thread, got 0");
+    assert_null(dev);
+    st = fsfm_device_open(FSFM_DEVICE_CUDA, FSFM_PRECISION_FP32, 1, &dev, note, &err);
+    if (st == FSFM_OK)
+        fsfm_device_close(&dev);
+    else
+        assert_fails(st, FSFM_ERR_DEVICE, &err, "device cuda: ");
+}
+
+static void arena_is_measured_then_allocated(void **state)
+{
+    (void)state;
+    device_case c;
+    case_begin(&c, 1, 0);
+    fsfm_arena arena = {0};
+    assert_null(fsfm_arena_acts(&arena, c.dev, 3));
+    assert_null(fsfm_arena_floats(&arena, 65));
+    const size_t size_bytes = arena.used_bytes;
+    assert_int_equal(size_bytes, 256 + 512);
+    assert_ok(fsfm_arena_allocate(&arena, c.dev, &c.err), &c.err);
+    assert_int_equal(arena.used_bytes, 0);
+    assert_int_equal(arena.limit_bytes, size_bytes);
+    char *first = fsfm_arena_acts(&arena, c.dev, 3), *second = (char *)fsfm_arena_floats(&arena, 65);
+    assert_int_equal((uintptr_t)first % FSFM_ARENA_ALIGN, 0);
+    assert_int_equal(second - first, 256);
+    assert_ok(c.dev->ops->zero(c.dev, first, size_bytes, &c.err), &c.err);
+    fsfm_arena_release(&arena, c.dev);
+    assert_null(arena.base);
+    fsfm_arena_release(&arena, c.dev);
+    assert_ok(fsfm_arena_allocate(&arena, c.dev, &c.err), &c.err); /* of nothing */
+    fsfm_arena_release(&arena, c.dev);
+    case_end(&c);
+}
+
+static void memory_is_copied(void **state)
+{
+    (void)state;
+    device_case c;
+    case_begin(&c, 1, 0);
+    const fsfm_device_ops *ops = c.dev->ops;
+    const size_t size_bytes = (size_t)9 << 20; /* large enough for huge pages */
+    float *host = malloc(size_bytes), *back = malloc(size_bytes);
+    void *a = NULL, *b = NULL;
+    assert_true(host && back);
+    for (size_t i = 0; i < size_bytes / sizeof *host; i++) host[i] = (float)i;
+    assert_ok(ops->alloc(c.dev, size_bytes, &a, &c.err), &c.err);
+    assert_ok(ops->alloc(c.dev, size_bytes, &b, &c.err), &c.err);
+    assert_ok(ops->upload(c.dev, a, host, size_bytes, &c.err), &c.err);
+    assert_ok(ops->copy(c.dev, b, a, size_bytes, &c.err), &c.err);
+    assert_ok(ops->zero(c.dev, a, size_bytes, &c.err), &c.err);
+    assert_ok(ops->download(c.dev, back, b, size_bytes, &c.err), &c.err);
+    assert_memory_equal(back, host, size_bytes);
+    assert_ok(ops->download(c.dev, back, a, size_bytes, &c.err), &c.err);
+    memset(host, 0, size_bytes);
+    assert_memory_equal(back, host, size_bytes);
+    assert_ok(ops->params_changed(c.dev, a, 1, &c.err), &c.err);
+    assert_ok(ops->synchronize(c.dev, &c.err), &c.err);
+    ops->free(c.dev, a);
+    ops->free(c.dev, b);
+    ops->free(c.dev, NULL);
+    assert_true(ops->alloc(c.dev, SIZE_MAX / 2, &a, &c.err) == FSFM_ERR_MEMORY);
+    free(host);
+    free(back);
+    case_end(&c);
+}
+
+enum { B = 3, T = 37, H = 4, D = 12, C = H * D, N = B * T };
+
+/* The operations that keep anything from call to call. */
+static void step(device_case *c, case_array *const a[8], double *sum)
+{
+    const fsfm_device_ops *ops = c->dev->ops;
+    float *x = a[0]->dev, *y = a[1]->dev, *qkv = a[2]->dev, *dqkv = a[3]->dev, *w = a[4]->dev, *b = a[5]->dev;
+    float *mean = a[6]->dev, *rstd = a[7]->dev;
+    const fsfm_linear_args linear = {
+        .N = N, .Cin = C, .Cout = 3 * C, .x = x, .weight = w, .bias = b, .out = qkv};
+    const fsfm_linear_args add = {
+        .N = N, .Cin = 3 * C, .Cout = C, .x = qkv, .weight = w, .residual = x, .out = y};
+    const fsfm_linear_backward_args back = {.N = N,
+                                            .Cin = C,
+                                            .Cout = 3 * C,
+                                            .x = x,
+                                            .weight = w,
+                                            .dout = dqkv,
+                                            .dx = y,
+                                            .dweight = w,
+                                            .dbias = b};
+    const fsfm_layernorm_args norm = {
+        .N = N, .C = C, .eps = 1e-6f, .x = x, .weight = w, .bias = b, .out = y, .mean = mean, .rstd = rstd};
+    const fsfm_layernorm_backward_args norm_back = {.N = N,
+                                                    .C = C,
+                                                    .x = x,
+                                                    .dout = y,
+                                                    .weight = w,
+                                                    .mean = mean,
+                                                    .rstd = rstd,
+                                                    .dx = y,
+                                                    .dweight = w,
+                                                    .dbias = b};
+    const fsfm_attention_args attention = {
+        .B = B, .T = T, .H = H, .D = D, .last_multiplicity = 1.0f, .qkv = qkv, .out = y, .log_sum = mean};
+    const fsfm_attention_backward_args attention_back = {.B = B,
+                                                         .T = T,
+                                                         .H = H,
+                                                         .D = D,
+                                                         .last_multiplicity = 1.0f,
+                                                         .qkv = qkv,
+                                                         .out = y,
+                                                         .dout = x,
+                                                         .log_sum = mean,
+                                                         .dqkv = dqkv};
+    assert_ok(ops->linear(c->dev, &linear, &c->err), &c->err);
+    assert_ok(ops->linear(c->dev, &add, &c->err), &c->err);
+    assert_ok(ops->attention(c->dev, &attention, &c->err), &c->err);
+    assert_ok(ops->attention_backward(c->dev, &attention_back, &c->err), &c->err);
+    assert_ok(ops->linear_backward(c->dev, &back, &c->err), &c->err);
+    assert_ok(ops->layernorm(c->dev, &norm, &c->err), &c->err);
+    assert_ok(ops->layernorm_backward(c->dev, &norm_back, &c->err), &c->err);
+    assert_ok(ops->norm_squared(c->dev, 3 * C * C, w, sum, &c->err), &c->err);
+}
+
+static void steps_allocate_nothing(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        device_case c;
+        case_begin(&c, threads, 0);
+        case_array *arrays[8];
+        const int64_t counts[8] = {N * C,     N * C, N * 3 * C, N * 3 * C,
+                                   3 * C * C, 3 * C, B * H * T, B * H * T};
+        for (int i = 0; i < 8; i++) arrays[i] = case_random(&c, counts[i], 0.1);
+        const double zero = 0.0;
+        double *sum = case_bytes(&c, &zero, sizeof zero);
+        const int64_t at_first = allocations;
+        for (int i = 0; i < 3; i++) step(&c, arrays, sum);
+        const int64_t before = allocations, dnnl_before = dnnl_allocations;
+        if (COUNTS_ALLOCATIONS) assert_true(before > at_first); /* the counter counts */
+        for (int i = 0; i < 5; i++) step(&c, arrays, sum);
+        assert_int_equal(allocations, before);
+        if (strstr(c.dev->isa, "avx512_core")) assert_int_equal(dnnl_allocations, dnnl_before);
+        case_end(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(device_says_what_it_is),
+                                       cmocka_unit_test(bf16_falls_back_with_a_note),
+                                       cmocka_unit_test(what_is_not_there_is_refused),
+                                       cmocka_unit_test(arena_is_measured_then_allocated),
+                                       cmocka_unit_test(memory_is_copied),
+                                       cmocka_unit_test(steps_allocate_nothing)};
+    return cmocka_run_group_tests_name("device", tests, NULL, NULL);
+}
