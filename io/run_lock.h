@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * io/run_lock.h - RUN/lock: at most one process at a time works in a run directory (DESIGN.md,
+ * "Checkpoints"). */
+#ifndef FSFM_IO_RUN_LOCK_H
+#define FSFM_IO_RUN_LOCK_H
+
+#include <stdbool.h>
+
+#include "core/base/status.h"
+
+typedef struct {
+    double renew_s; /* between renewals */
+    double stale_s; /* of silence, after which a lock is taken over */
+    double grace_s; /* how long to wait for a holder on this machine, which may be just ending */
+} fsfm_run_lock_timing;
+
+typedef struct fsfm_run_lock fsfm_run_lock;
+
+/* Takes the lock of folder, which exists. Of several candidates for a free or a stale lock exactly one gets
+ * it; the others' error names it. A thread renews it until it is released. */
+FSFM_MUST_USE
+fsfm_status fsfm_run_lock_take(const char *folder, const fsfm_run_lock_timing *timing, fsfm_run_lock **out,
+                               fsfm_error *err);
+/* Whether renewing found that somebody else took the lock over, or removed it: after a sleep longer than
+ * stale_s. */
+bool fsfm_run_lock_is_lost(fsfm_run_lock *lock);
+void fsfm_run_lock_release(fsfm_run_lock **lock); /* accepts NULL */
+#endif
