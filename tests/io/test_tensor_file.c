@@ -381,8 +381,7 @@ static void bad_tensors_are_refused(void **state)
         assert_true(fsfm_tensor_writer_add(writer, names[i], 1, shape, values, &err) != FSFM_OK);
         fsfm_tensor_writer_abandon(&writer);
     }
-    assert_false(fsfm_file_exists(path));
-    assert_false(fsfm_file_exists(temporary));
+    assert_false(fsfm_file_exists(path) || fsfm_file_exists(temporary));
 }
 
 /* An older file, which must outlive what follows. */
@@ -461,8 +460,7 @@ static void failing_call_harms_nothing(void **state)
         assert_ok(read_file((int)step, &err), &err);
     }
     print_message("%d calls failed one by one\n", k - 1);
-    assert_int_equal(open_files(), files);
-    assert_true(k > TENSORS + 8);
+    assert_true(open_files() == files && k > TENSORS + 8);
     assert_ok(read_file(4, &err), &err);
 }
 
