@@ -17,16 +17,21 @@ typedef struct {
     fsfm_sampler *sampler;
 } fixture;
 
-static void open_fixture(fixture *f, fsfm_encoding encoding, double eval_share)
+static void open_shards(fixture *f, fsfm_encoding encoding, double eval_share, int64_t per_shard)
 {
     fsfm_error err;
-    f->plan =
-        (small_dataset){.count = N, .per_shard = 25, .size = SIZE, .encoding = encoding, .has_regions = true};
+    f->plan = (small_dataset){
+        .count = N, .per_shard = per_shard, .size = SIZE, .encoding = encoding, .has_regions = true};
     make_folder(f->folder);
     small_dataset_write(&f->plan, f->folder);
     assert_ok(fsfm_dataset_open(f->folder, &f->dataset, &err), &err);
     const fsfm_sampler_source source = {N, 1};
     assert_ok(fsfm_sampler_create(&source, 1, 5, eval_share, &f->sampler, &err), &err);
+}
+
+static void open_fixture(fixture *f, fsfm_encoding encoding, double eval_share)
+{
+    open_shards(f, encoding, eval_share, 25);
 }
 
 static void close_fixture(fixture *f)
@@ -166,6 +171,30 @@ static void a_missing_shard_ends_the_reader(void **state)
     }
 }
 
+/* Four threads meet four missing shards at about the same time. */
+static void the_lowest_row_tells_the_error(void **state)
+{
+    (void)state;
+    fixture f;
+    open_shards(&f, FSFM_ENCODING_RAW, 1.0, 1);
+    for (int shard = 10; shard < 14; shard++) {
+        char path[300];
+        snprintf(path, sizeof path, "%s/shard-%05d.h5", f.folder, shard);
+        assert_int_equal(unlink(path), 0);
+    }
+    for (int i = 0; i < 50; i++) {
+        fsfm_reader_plan plan = in_order(&f, 4);
+        plan.batch_size = 20;
+        plan.end_batch = 5;
+        fsfm_reader *reader = open_reader(&plan);
+        fsfm_batch batch;
+        fsfm_error err;
+        assert_fails(fsfm_reader_next(reader, &batch, &err), FSFM_ERR_IO, &err, "shard-00010.h5");
+        fsfm_reader_close(&reader);
+    }
+    close_fixture(&f);
+}
+
 /* A training sample is never replaced by a held-out one. */
 static void replacements_stay_in_training(void **state)
 {
@@ -202,6 +231,7 @@ int main(void)
         cmocka_unit_test(damaged_samples_are_replaced_and_reported),
         cmocka_unit_test(a_run_of_damage_ends_the_reader),
         cmocka_unit_test(a_missing_shard_ends_the_reader),
+        cmocka_unit_test(the_lowest_row_tells_the_error),
         cmocka_unit_test(replacements_stay_in_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
