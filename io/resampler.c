@@ -43,7 +43,6 @@ static int taps_for(int source, int size)
     return (int)ceil(4.0 * (source > size ? (double)source / size : 1.0)) + 1;
 }
 
-/* What rounding each weight leaves over goes to the middle tap: flat areas keep their value exactly. */
 static void set_taps(axis_filter *filter, int i, int source, int size)
 {
     const double centre = (i + 0.5) * source / size, stretch = source > size ? (double)source / size : 1.0;
@@ -51,16 +50,13 @@ static void set_taps(axis_filter *filter, int i, int source, int size)
     int first = (int)ceil(centre - 2.0 * stretch - 0.5), end = (int)floor(centre + 2.0 * stretch - 0.5) + 1;
     first = first < 0 ? 0 : first;
     end = end > source ? source : end;
-    int32_t *weights = filter->weights + (size_t)i * (size_t)filter->taps, left = 1 << WEIGHT_BITS;
+    int32_t *weights = filter->weights + (size_t)i * (size_t)filter->taps;
     double sum = 0.0;
     for (int x = first; x < end; x++) sum += keys((x + 0.5 - centre) / stretch);
     for (int t = 0; t < filter->taps; t++) {
         const double weight = first + t < end ? keys((first + t + 0.5 - centre) / stretch) / sum : 0.0;
         weights[t] = (int32_t)lround(weight * (1 << WEIGHT_BITS));
-        left -= weights[t];
     }
-    const int middle = (int)centre;
-    weights[(middle < end ? middle : end - 1) - first] += left;
     filter->first[i] = first;
 }
 
@@ -92,9 +88,9 @@ mix_strips(const int32_t *weights, int taps, const uint8_t *rows, int row_values
         const int count = row_values - start < STRIP ? row_values - start : STRIP;
         int32_t sums[STRIP] = {0};
         for (int t = 0; t < taps; t++) {
-            const uint8_t *from = rows + (size_t)t * (size_t)row_values + start;
             const int32_t weight = weights[t];
             if (weight == 0) continue;
+            const uint8_t *from = rows + (size_t)t * (size_t)row_values + start;
             for (int v = 0; v < count; v++) sums[v] += weight * from[v];
         }
         for (int v = 0; v < count; v++) out[start + v] = to_u8(sums[v]);

@@ -452,38 +452,6 @@ static void closes_while_busy(void **state)
     close_fixture(&f);
 }
 
-static void wrong_plans_are_refused(void **state)
-{
-    (void)state;
-    fixture f;
-    open_fixture(&f, FSFM_ENCODING_RAW, true, 0);
-    const fsfm_reader_plan good = whole_plan(&f, FSFM_VIEW_NONE);
-    fsfm_reader *reader = NULL;
-    fsfm_error err;
-    fsfm_reader_plan plan = good;
-    plan.size = 224;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err,
-                 "images of 112 pixels, expected 224");
-    plan = good;
-    plan.patch = 15;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "patches of 15");
-    plan = good;
-    plan.steps_per_epoch = 5;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "it has 50 samples");
-    plan = good;
-    plan.batch_size = 5;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err,
-                 "share of 12 samples in batches of 5");
-    plan = good;
-    plan.share_first = 1;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "there are 12");
-    plan = good;
-    plan.threads = 0;
-    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "0 threads");
-    assert_null(reader);
-    close_fixture(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,7 +464,6 @@ int main(void)
         cmocka_unit_test(batches_in_hand_stay_valid),
         cmocka_unit_test(prefetch_is_bounded),
         cmocka_unit_test(closes_while_busy),
-        cmocka_unit_test(wrong_plans_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -225,6 +225,41 @@ static void replacements_stay_in_training(void **state)
     close_fixture(&f);
 }
 
+static void wrong_plans_are_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, FSFM_ENCODING_RAW, 0);
+    fsfm_reader_plan good = in_order(&f, 1);
+    good.held_out = false;
+    good.global_batch = good.share_count = good.batch_size = 12;
+    good.steps_per_epoch = 8;
+    fsfm_reader *reader = NULL;
+    fsfm_error err;
+    fsfm_reader_plan plan = good;
+    plan.size = 224;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err,
+                 "images of 112 pixels, expected 224");
+    plan = good;
+    plan.patch = 15;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "patches of 15");
+    plan = good;
+    plan.steps_per_epoch = 9;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "it has 100 samples");
+    plan = good;
+    plan.batch_size = 5;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err,
+                 "share of 12 samples in batches of 5");
+    plan = good;
+    plan.share_first = 1;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "there are 12");
+    plan = good;
+    plan.threads = 0;
+    assert_fails(fsfm_reader_open(&plan, &reader, &err), FSFM_ERR_ARG, &err, "0 threads");
+    assert_null(reader);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_missing_shard_ends_the_reader),
         cmocka_unit_test(the_lowest_row_tells_the_error),
         cmocka_unit_test(replacements_stay_in_training),
+        cmocka_unit_test(wrong_plans_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
