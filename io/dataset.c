@@ -17,11 +17,15 @@
 #include "io/file.h"
 
 enum { PATH_SIZE = 4096 };
+/* Memory for the shards' small tables (24 bytes a sample and a little: 2.7 million samples). Shards that come
+ * after it is used up read them from the file, sample by sample. */
+#define TABLES_BYTES_MAX ((uint64_t)64 << 20)
 
 typedef struct {
     _Atomic int fd; /* -1 until layout is there */
     fsfm_shard_layout layout;
-    int64_t first; /* index of its first sample */
+    fsfm_shard_tables tables; /* where layout.tables points, if it does */
+    int64_t first;            /* index of its first sample */
 } open_shard;
 
 struct fsfm_dataset {
@@ -29,6 +33,7 @@ struct fsfm_dataset {
     fsfm_dataset_card card;
     open_shard *shards; /* (card.shard_count) */
     _Atomic int64_t opens;
+    uint64_t tables_bytes; /* of all shards, under the lock */
     pthread_mutex_t opening;
 };
 
@@ -59,8 +64,10 @@ void fsfm_dataset_close(fsfm_dataset **dataset)
     fsfm_dataset *d = *dataset;
     *dataset = NULL;
     if (!d) return;
-    for (int64_t s = 0; d->shards && s < d->card.shard_count; s++)
+    for (int64_t s = 0; d->shards && s < d->card.shard_count; s++) {
         if (atomic_load(&d->shards[s].fd) >= 0) close(atomic_load(&d->shards[s].fd));
+        fsfm_shard_tables_free(&d->shards[s].tables);
+    }
     pthread_mutex_destroy(&d->opening);
     fsfm_dataset_card_free(&d->card);
     free(d->shards);
@@ -112,6 +119,16 @@ static fsfm_status open_descriptor(const char *path, int64_t opens, int *fd, fsf
                      path, opens, (uint64_t)limit.rlim_cur);
 }
 
+static fsfm_status load_tables(fsfm_dataset *dataset, open_shard *shard, int fd, fsfm_error *err)
+{
+    const uint64_t bytes = fsfm_shard_tables_bytes(&shard->layout);
+    if (dataset->tables_bytes + bytes > TABLES_BYTES_MAX) return FSFM_OK;
+    FSFM_TRY(fsfm_shard_tables_load(fd, &shard->layout, &shard->tables, err));
+    dataset->tables_bytes += bytes;
+    shard->layout.tables = &shard->tables;
+    return FSFM_OK;
+}
+
 /* Under the dataset's lock. The descriptor comes first, as HDF5 needs one as well and says less when it gets
  * none. */
 static fsfm_status open_now(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
@@ -124,6 +141,7 @@ static fsfm_status open_now(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
     fsfm_status st = fsfm_shard_read_layout(path, &shard->layout, err);
     if (st == FSFM_OK && compare(&shard->layout, &dataset->card, s, err) != FSFM_OK)
         st = fsfm_context(err, "%s", path);
+    if (st == FSFM_OK && load_tables(dataset, shard, fd, err) != FSFM_OK) st = fsfm_context(err, "%s", path);
     if (st != FSFM_OK) {
         close(fd);
         return st;

@@ -66,6 +66,13 @@ fsfm_status fsfm_shard_writer_finish(fsfm_shard_writer **writer, const fsfm_pixe
                                      int64_t quarantine_count, fsfm_error *err);
 void fsfm_shard_writer_abandon(fsfm_shard_writer **writer); /* accepts NULL; removes the temporary file */
 
+/* The small tables of a shard in memory: a sample then takes one read for each large part only. */
+typedef struct {
+    uint64_t *image_offset, *map_offset; /* (count + 1); NULL where absent */
+    uint64_t *xxh3, *xxh3_meta;          /* (count) */
+    int8_t *label;                       /* (count); NULL where absent */
+} fsfm_shard_tables;
+
 /* Where things lie in the file; offsets in bytes, 0 where a dataset is absent. Plain data. */
 typedef struct {
     fsfm_shard_kind kind;
@@ -79,6 +86,7 @@ typedef struct {
     uint64_t image_bytes_length, map_bytes_length; /* of those datasets */
     uint64_t xxh3, xxh3_meta;                      /* (count) u64 */
     uint64_t label, frame;                         /* (count) i8, i32 */
+    const fsfm_shard_tables *tables; /* borrowed; NULL (as read_layout leaves it): in the file only */
 } fsfm_shard_layout;
 
 /* Opens path with HDF5 (under the one lock around HDF5), checks format, version, shapes, types, and that no
@@ -86,6 +94,14 @@ typedef struct {
  */
 FSFM_MUST_USE
 fsfm_status fsfm_shard_read_layout(const char *path, fsfm_shard_layout *out, fsfm_error *err);
+
+/* Loads the tables through the open descriptor fd. The caller owns them and may let layout->tables point to
+ * them. */
+uint64_t fsfm_shard_tables_bytes(const fsfm_shard_layout *layout);
+FSFM_MUST_USE
+fsfm_status fsfm_shard_tables_load(int fd, const fsfm_shard_layout *layout, fsfm_shard_tables *out,
+                                   fsfm_error *err);
+void fsfm_shard_tables_free(fsfm_shard_tables *tables);
 
 /* The parts that only packing and people need. */
 typedef struct {

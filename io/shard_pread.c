@@ -1,33 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A sample straight from the file: the reader's hot path. Raw: one pread for the image and one small one for
- * each part that the shard has; nothing is allocated once the buffers have grown, no HDF5, no lock. */
-#include <errno.h>
-#include <fcntl.h>
+ * A sample straight from the file: the reader's hot path. One pread for the image and for each of
+ * regions_p16, regions_p14 and map, and one for each small table that is not in memory; nothing is allocated
+ * once the buffers have grown, no HDF5, no lock. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "io/checksum.h"
 #include "io/shard.h"
+#include "io/shard_bytes.h"
 
 /* Longest JPEG file that is believed in a length read from a file. */
 #define JPEG_BYTES_MAX ((uint64_t)256 << 20)
-
-static fsfm_status read_all(int fd, void *into, uint64_t size_bytes, uint64_t offset, fsfm_error *err)
-{
-    char *next = into;
-    while (size_bytes > 0) {
-        const ssize_t got = pread(fd, next, size_bytes, (off_t)offset);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fsfm_fail(err, FSFM_ERR_IO, "cannot be read: %s", strerror(errno));
-        if (got == 0) return fsfm_fail(err, FSFM_ERR_IO, "ends too early, at byte %" PRIu64, offset);
-        next += got;
-        offset += (uint64_t)got;
-        size_bytes -= (uint64_t)got;
-    }
-    return FSFM_OK;
-}
 
 static fsfm_status grow(uint8_t **buffer, uint64_t *room, uint64_t need, fsfm_error *err)
 {
@@ -40,12 +24,23 @@ static fsfm_status grow(uint8_t **buffer, uint64_t *room, uint64_t need, fsfm_er
     return FSFM_OK;
 }
 
+/* size_bytes from entry index on of a table: out of memory where it is loaded, else out of the file. */
+static fsfm_status take(int fd, const void *loaded, uint64_t table, size_t entry_bytes, int64_t index,
+                        void *out, size_t size_bytes, fsfm_error *err)
+{
+    const uint64_t offset = (uint64_t)index * entry_bytes;
+    if (!loaded) return fsfm_pread_all(fd, out, size_bytes, table + offset, err);
+    memcpy(out, (const char *)loaded + offset, size_bytes);
+    return FSFM_OK;
+}
+
 /* Entries index and index + 1 of a table of offsets into a dataset of data_bytes. */
-static fsfm_status read_range(int fd, uint64_t table, int64_t index, uint64_t data_bytes, uint64_t longest,
-                              const char *name, uint64_t *start, uint64_t *length, fsfm_error *err)
+static fsfm_status read_range(int fd, const uint64_t *loaded, uint64_t table, int64_t index,
+                              uint64_t data_bytes, uint64_t longest, const char *name, uint64_t *start,
+                              uint64_t *length, fsfm_error *err)
 {
     uint64_t range[2];
-    FSFM_TRY(read_all(fd, range, sizeof range, table + (uint64_t)index * sizeof(uint64_t), err));
+    FSFM_TRY(take(fd, loaded, table, sizeof *range, index, range, sizeof range, err));
     if (range[0] > range[1] || range[1] > data_bytes || range[1] - range[0] > longest)
         return fsfm_fail(err, FSFM_ERR_FORMAT,
                          "%s says that sample %" PRId64 " is at %" PRIu64 " to %" PRIu64 " of %" PRIu64
@@ -60,18 +55,21 @@ static fsfm_status read_image(int fd, const fsfm_shard_layout *layout, int64_t i
                               fsfm_stored_sample *out, fsfm_error *err)
 {
     const uint64_t raw_bytes = (uint64_t)layout->kind.size * (uint64_t)layout->kind.size * 3;
+    const fsfm_shard_tables *tables = layout->tables;
     const bool is_raw = layout->kind.encoding == FSFM_ENCODING_RAW;
     uint64_t start = (uint64_t)index * raw_bytes, length = raw_bytes, want = 0;
     if (!is_raw)
-        FSFM_TRY(read_range(fd, layout->image_offset, index, layout->image_bytes_length, JPEG_BYTES_MAX,
-                            "image_offset", &start, &length, err));
+        FSFM_TRY(read_range(fd, tables ? tables->image_offset : NULL, layout->image_offset, index,
+                            layout->image_bytes_length, JPEG_BYTES_MAX, "image_offset", &start, &length,
+                            err));
     uint8_t *into = is_raw ? image_into : NULL;
     if (!into) {
         FSFM_TRY(grow(&out->image, &out->image_room, length, err));
         into = out->image;
     }
-    FSFM_TRY(read_all(fd, into, length, (is_raw ? layout->images : layout->image_bytes) + start, err));
-    FSFM_TRY(read_all(fd, &want, sizeof want, layout->xxh3 + (uint64_t)index * sizeof want, err));
+    FSFM_TRY(fsfm_pread_all(fd, into, length, (is_raw ? layout->images : layout->image_bytes) + start, err));
+    FSFM_TRY(
+        take(fd, tables ? tables->xxh3 : NULL, layout->xxh3, sizeof want, index, &want, sizeof want, err));
     out->image_bytes = length;
     if (fsfm_checksum(into, length) != want)
         return fsfm_fail(err, FSFM_ERR_FORMAT, "checksum of the image does not match (xxh3)");
@@ -81,6 +79,7 @@ static fsfm_status read_image(int fd, const fsfm_shard_layout *layout, int64_t i
 static fsfm_status read_meta(int fd, const fsfm_shard_layout *layout, int64_t index, fsfm_stored_sample *out,
                              fsfm_error *err)
 {
+    const fsfm_shard_tables *tables = layout->tables;
     const uint64_t i = (uint64_t)index, side16 = (uint64_t)layout->kind.size / 16,
                    side14 = (uint64_t)layout->kind.size / 14;
     const uint64_t p16 = layout->regions_p16 ? side16 * side16 * 2 : 0;
@@ -88,15 +87,17 @@ static fsfm_status read_meta(int fd, const fsfm_shard_layout *layout, int64_t in
     const uint64_t map_longest = (uint64_t)layout->kind.size * (uint64_t)layout->kind.size * 2 + 1024;
     uint64_t start = 0, map = 0, want = 0;
     if (layout->kind.has_regions)
-        FSFM_TRY(read_range(fd, layout->map_offset, index, layout->map_bytes_length, map_longest,
-                            "map_offset", &start, &map, err));
+        FSFM_TRY(read_range(fd, tables ? tables->map_offset : NULL, layout->map_offset, index,
+                            layout->map_bytes_length, map_longest, "map_offset", &start, &map, err));
     FSFM_TRY(grow(&out->meta, &out->meta_room, p16 + p14 + map + 1, err));
     uint8_t *map_into = out->meta + p16 + p14;
-    if (p16) FSFM_TRY(read_all(fd, out->meta, p16, layout->regions_p16 + i * p16, err));
-    if (p14) FSFM_TRY(read_all(fd, out->meta + p16, p14, layout->regions_p14 + i * p14, err));
-    if (map) FSFM_TRY(read_all(fd, map_into, map, layout->map_bytes + start, err));
-    if (layout->kind.has_labels) FSFM_TRY(read_all(fd, map_into + map, 1, layout->label + i, err));
-    FSFM_TRY(read_all(fd, &want, sizeof want, layout->xxh3_meta + i * sizeof want, err));
+    if (p16) FSFM_TRY(fsfm_pread_all(fd, out->meta, p16, layout->regions_p16 + i * p16, err));
+    if (p14) FSFM_TRY(fsfm_pread_all(fd, out->meta + p16, p14, layout->regions_p14 + i * p14, err));
+    if (map) FSFM_TRY(fsfm_pread_all(fd, map_into, map, layout->map_bytes + start, err));
+    if (layout->kind.has_labels)
+        FSFM_TRY(take(fd, tables ? tables->label : NULL, layout->label, 1, index, map_into + map, 1, err));
+    FSFM_TRY(take(fd, tables ? tables->xxh3_meta : NULL, layout->xxh3_meta, sizeof want, index, &want,
+                  sizeof want, err));
     out->meta_bytes = p16 + p14 + map + (layout->kind.has_labels ? 1 : 0);
     out->regions_p16 = p16 ? (const uint16_t *)(const void *)out->meta : NULL;
     out->regions_p14 = p14 ? (const uint16_t *)(const void *)(out->meta + p16) : NULL;
@@ -125,26 +126,4 @@ void fsfm_stored_sample_free(fsfm_stored_sample *sample)
     free(sample->image);
     free(sample->meta);
     memset(sample, 0, sizeof *sample);
-}
-
-fsfm_status fsfm_shard_verify(const char *path, int64_t *bad, int64_t bad_max, int64_t *bad_count,
-                              fsfm_error *err)
-{
-    fsfm_shard_layout layout;
-    fsfm_stored_sample sample = {0};
-    *bad_count = 0;
-    FSFM_TRY(fsfm_shard_read_layout(path, &layout, err));
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fsfm_fail(err, FSFM_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    fsfm_status st = FSFM_OK;
-    for (int64_t i = 0; st == FSFM_OK && i < layout.count; i++) {
-        st = fsfm_shard_pread(fd, &layout, i, NULL, &sample, err);
-        if (st != FSFM_ERR_FORMAT) continue;
-        if (*bad_count < bad_max) bad[*bad_count] = i;
-        ++*bad_count;
-        st = FSFM_OK;
-    }
-    close(fd);
-    fsfm_stored_sample_free(&sample);
-    return st == FSFM_OK ? st : fsfm_context(err, "%s", path);
 }

@@ -7,23 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 1 << 20 };
+#include "io/shard_bytes.h"
 
-fsfm_status fsfm_pwrite_all(int fd, const void *bytes, uint64_t size_bytes, uint64_t offset, fsfm_error *err)
-{
-    const char *next = bytes;
-    while (size_bytes > 0) {
-        const ssize_t wrote = pwrite(fd, next, size_bytes, (off_t)offset);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0)
-            return fsfm_fail(err, FSFM_ERR_IO, "cannot write: %s",
-                             wrote < 0 ? strerror(errno) : "no progress");
-        next += wrote;
-        offset += (uint64_t)wrote;
-        size_bytes -= (uint64_t)wrote;
-    }
-    return FSFM_OK;
-}
+enum { COPY_BYTES = 1 << 20 };
 
 fsfm_status fsfm_shard_spool_open(const char *name, fsfm_shard_spool *out, fsfm_error *err)
 {
@@ -49,15 +35,10 @@ fsfm_status fsfm_shard_spool_copy(const fsfm_shard_spool *spool, int fd, uint64_
     fsfm_status st = FSFM_OK;
     char *buffer = malloc(COPY_BYTES);
     if (!buffer) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a buffer of %d bytes", COPY_BYTES);
-    for (uint64_t done = 0; st == FSFM_OK && done < spool->size_bytes;) {
-        const ssize_t got = pread(spool->fd, buffer, COPY_BYTES, (off_t)done);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0)
-            st = fsfm_fail(err, FSFM_ERR_IO, "cannot read temporary data back: %s",
-                           got < 0 ? strerror(errno) : "unexpected end");
-        else
-            st = fsfm_pwrite_all(fd, buffer, (uint64_t)got, offset + done, err);
-        done += got > 0 ? (uint64_t)got : 0;
+    for (uint64_t done = 0; st == FSFM_OK && done < spool->size_bytes; done += COPY_BYTES) {
+        const uint64_t left = spool->size_bytes - done, piece = left < COPY_BYTES ? left : COPY_BYTES;
+        st = fsfm_pread_all(spool->fd, buffer, piece, done, err);
+        if (st == FSFM_OK) st = fsfm_pwrite_all(fd, buffer, piece, offset + done, err);
     }
     free(buffer);
     return st;

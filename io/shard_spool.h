@@ -24,8 +24,4 @@ fsfm_status fsfm_shard_spool_add(fsfm_shard_spool *spool, const void *bytes, uin
 FSFM_MUST_USE
 fsfm_status fsfm_shard_spool_copy(const fsfm_shard_spool *spool, int fd, uint64_t offset, fsfm_error *err);
 void fsfm_shard_spool_close(fsfm_shard_spool *spool);
-
-/* All of size_bytes at offset, through short counts and signals. */
-FSFM_MUST_USE
-fsfm_status fsfm_pwrite_all(int fd, const void *bytes, uint64_t size_bytes, uint64_t offset, fsfm_error *err);
 #endif

@@ -119,6 +119,13 @@ static void test_round_trip(void **context)
         assert_string_equal(layout.kind.label_scheme, has_regions ? "lapa11" : "");
         check_samples(s, &layout, false);
         check_samples(s, &layout, true);
+        fsfm_shard_tables tables;
+        const int fd = open(s->path, O_RDONLY);
+        assert_ok(fsfm_shard_tables_load(fd, &layout, &tables, &err), &err);
+        close(fd);
+        layout.tables = &tables;
+        check_samples(s, &layout, false);
+        fsfm_shard_tables_free(&tables);
         check_strings(s, has_labels);
         assert_ok(fsfm_shard_read_record(s->path, &record, &err), &err);
         assert_int_equal(record.sums.pixels, COUNT);
