@@ -82,7 +82,7 @@ static void work_on_next_row(struct reader_thread *self)
     const int64_t batch = reader->filling, row = reader->filling_row, patches = plan->size / plan->patch;
     const int64_t mask_at = row * patches * patches;
     reader_slot *slot = slot_of(reader, batch);
-    fsfm_error error;
+    fsfm_error error = {0};
     fsfm_status st = FSFM_OK;
     if (row == 0) {
         slot->rows = rows_of_batch(plan, batch);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A step allocates nothing: a run of 14 steps makes as many allocations as one of 8 steps. Counted over the
  * whole process, reader, log and metrics included. Not counted is what oneDNN does inside
- * dnnl_primitive_execute(): its C interface copies the list of arguments into a map of its own at every call. */
+ * dnnl_primitive_execute(): its C interface copies the list of arguments into a map of its own at every call.
+ */
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdatomic.h>

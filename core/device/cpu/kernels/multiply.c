@@ -54,7 +54,9 @@ TILES(2)
 #if VW == 16
 TILES(3)
 TILE(7, 1)
-TILE(7, 2) TILE(7, 3) TILE(8, 1) TILE(8, 2) TILE(8, 3)
+TILE(7, 2)
+TILE(7, 3)
+TILE(8, 1) TILE(8, 2) TILE(8, 3)
 #define TILE_ROW(rows)                                    \
     {                                                     \
         tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 \
@@ -89,6 +91,7 @@ void KERNEL(multiply)(int64_t rows, int64_t columns, int64_t depth, const float 
             const int64_t tile_rows = rows - i < MR ? rows - i : MR;
             const tile t = {depth, a + i * a_row,     a_row, a_step, b + j,
                             b_row, c + i * c_row + j, c_row, adds};
+            /* cppcheck-suppress negativeIndex ; i < rows here, so tile_rows >= 1 */
             tiles[tile_rows - 1][vectors - 1](&t);
         }
         j += vectors * VW;
