@@ -49,31 +49,25 @@ ALWAYS_INLINE void tile_of(const int rows, const int vectors, const tile *t)
     }
 #define TILES(vectors) \
     TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
+/* clang-format off */
 TILES(1)
 TILES(2)
 #if VW == 16
 TILES(3)
-TILE(7, 1)
-TILE(7, 2)
-TILE(7, 3)
+TILE(7, 1) TILE(7, 2) TILE(7, 3)
 TILE(8, 1) TILE(8, 2) TILE(8, 3)
-#define TILE_ROW(rows)                                    \
-    {                                                     \
-        tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 \
-    }
+#define TILE_ROW(rows) { tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 }
 #else
-#define TILE_ROW(rows)                   \
-    {                                    \
-        tile_##rows##_1, tile_##rows##_2 \
-    }
+#define TILE_ROW(rows) { tile_##rows##_1, tile_##rows##_2 }
 #endif
 
-    static void (*const tiles[MR][NV])(const tile *) = {
-        TILE_ROW(1), TILE_ROW(2), TILE_ROW(3), TILE_ROW(4), TILE_ROW(5), TILE_ROW(6),
+static void (*const tiles[MR][NV])(const tile *) = {
+    TILE_ROW(1), TILE_ROW(2), TILE_ROW(3), TILE_ROW(4), TILE_ROW(5), TILE_ROW(6),
 #if VW == 16
-        TILE_ROW(7), TILE_ROW(8),
+    TILE_ROW(7), TILE_ROW(8),
 #endif
 };
+/* clang-format on */
 
 /* How many vectors the next tile takes of those left: as many as fit, without leaving a lone one behind. */
 static int next_vectors(int64_t left)
