@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "jobs/command.h"
-#include "jobs/config_schema.h"
+#include "jobs/config/config_schema.h"
 #include "jobs/nearest.h"
 #include "jobs/settings.h"
 

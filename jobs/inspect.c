@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fsfm inspect: describes a file or dataset, and verifies its checksums. */
-#include "jobs/inspect.h"
+#include "jobs/inspect/inspect.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,7 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
 #include "jobs/command.h"
-#include "jobs/mask_survey.h"
+#include "jobs/mask/mask_survey.h"
 
 enum { LIST_MAX = 32 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fsfm pack: a folder of faces (or a table) becomes a packed dataset. Every rank packs whole shards. */
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 #include <inttypes.h>
 #include <signal.h>

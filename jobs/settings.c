@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "jobs/nearest.h"
-#include "jobs/settings_places.h"
+#include "jobs/settings/settings_places.h"
 
 #define MEMBER(name) offsetof(fsfm_run_options, name)
 

@@ -9,7 +9,7 @@
 #include "io/file.h"
 #include "io/image.h"
 #include "jobs/command.h"
-#include "jobs/mask_survey.h"
+#include "jobs/mask/mask_survey.h"
 #include "tests/support/check.h"
 
 enum { SIZE = 112, PATCHES = 49, SAMPLES = 23, TEXT = 1 << 16 };

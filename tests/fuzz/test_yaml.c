@@ -9,7 +9,7 @@
 #include "core/base/random.h"
 #include "io/yaml.h"
 #include "jobs/settings.h"
-#include "jobs/settings_places.h"
+#include "jobs/settings/settings_places.h"
 #include "tests/support/check.h"
 
 enum { SIZE_MAX_BYTES = 4096 };

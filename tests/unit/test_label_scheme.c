@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jobs/label_scheme.h"
+#include "jobs/pack/label_scheme.h"
 #include "tests/support/check.h"
 
 static void test_lapa11_is_the_identity(void **context)

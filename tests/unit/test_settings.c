@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/yaml.h"
-#include "jobs/config_schema.h"
+#include "jobs/config/config_schema.h"
 #include "jobs/settings.h"
 #include "tests/support/check.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 /* 1 real or live, 0 fake or spoof, -1 neither, by the first folder of a relative path. */
 static int class_of(const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/label_scheme.h - what the values of a label map mean, as LaPa-11 labels. */
+ * jobs/pack/label_scheme.h - what the values of a label map mean, as LaPa-11 labels. */
 #ifndef FSFM_JOBS_LABEL_SCHEME_H
 #define FSFM_JOBS_LABEL_SCHEME_H
 

@@ -7,7 +7,7 @@
 
 #include "core/mask/strategy.h"
 #include "jobs/settings.h"
-#include "jobs/settings_places.h"
+#include "jobs/settings/settings_places.h"
 
 static fsfm_status FSFM_PRINTF(4, 5)
     fail_key(const fsfm_places *places, const char *key, fsfm_error *err, const char *fmt, ...)

@@ -5,7 +5,7 @@
 #include "core/base/number.h"
 #include "io/yaml.h"
 #include "jobs/settings.h"
-#include "jobs/settings_places.h"
+#include "jobs/settings/settings_places.h"
 
 enum { KEY_SIZE = 128 };
 

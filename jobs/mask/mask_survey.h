@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/mask_survey.h - strategies x ratios drawn over a dataset: counted for every sample, pictured for a
- * few. */
+ * jobs/mask/mask_survey.h - strategies x ratios drawn over a dataset: counted for every sample, pictured for
+ * a few. */
 #ifndef FSFM_JOBS_MASK_SURVEY_H
 #define FSFM_JOBS_MASK_SURVEY_H
 

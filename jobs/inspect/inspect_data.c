@@ -9,7 +9,7 @@
 
 #include "io/dataset.h"
 #include "io/file.h"
-#include "jobs/inspect.h"
+#include "jobs/inspect/inspect.h"
 
 enum { BAD_MAX = 1000, PATH_SIZE = 4096 };
 

@@ -11,7 +11,7 @@
 
 #include "io/dataset.h"
 #include "io/file.h"
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 enum { SHOWN_MAX = 10 };
 

@@ -8,7 +8,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 enum { DEPTH_MAX = 64 }; /* folders in folders; links in a circle end here */
 

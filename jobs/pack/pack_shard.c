@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 enum { BATCH_PER_THREAD = 8 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/inspect.h - what `fsfm inspect` says of datasets and shards. Internal to jobs/. */
+ * jobs/inspect/inspect.h - what `fsfm inspect` says of datasets and shards. Internal to jobs/. */
 #ifndef FSFM_JOBS_INSPECT_H
 #define FSFM_JOBS_INSPECT_H
 

@@ -11,7 +11,7 @@
 #include "core/mask/regions.h"
 #include "io/file.h"
 #include "io/image.h"
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 enum { DEFLATE_LEVEL = 6 };
 #define JPEG_KEEP_MAX \

@@ -11,7 +11,7 @@
 #include <xxhash.h>
 
 #include "io/file.h"
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 /* The last part of OUT's path: the default domain. */
 static void pack_name(const char *out, char name[256])

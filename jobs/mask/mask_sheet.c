@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/pictures.h"
-#include "jobs/mask_survey.h"
+#include "jobs/mask/mask_survey.h"
 
 enum { ROWS_MAX = 6, WIDTH_MAX = 3200, CELL_MIN = 64, ID_CHARACTERS = 20 };
 

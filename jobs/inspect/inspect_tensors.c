@@ -5,7 +5,7 @@
 
 #include "io/hdf5_list.h"
 #include "io/tensor_file.h"
-#include "jobs/inspect.h"
+#include "jobs/inspect/inspect.h"
 
 typedef struct {
     inspection *in;

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "io/file.h"
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 typedef enum { COLUMN_PATH, COLUMN_LABEL, COLUMN_GROUP, COLUMN_DOMAIN, COLUMN_FRAME, COLUMNS } column;
 static const char *const column_names[COLUMNS] = {"path", "label", "group", "domain", "frame"};

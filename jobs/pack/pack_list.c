@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/pack.h"
+#include "jobs/pack/pack.h"
 
 fsfm_status pack_list_text(pack_list *list, const char *text, size_t length, uint64_t *at, fsfm_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/settings_places.h - who set a key last, and what else the files that load, check and write settings
- * share. */
+ * jobs/settings/settings_places.h - who set a key last, and what else the files that load, check and write
+ * settings share. */
 #ifndef FSFM_JOBS_SETTINGS_PLACES_H
 #define FSFM_JOBS_SETTINGS_PLACES_H
 

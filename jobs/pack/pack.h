@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/pack.h - the parts of `fsfm pack`: find the sources, plan the shards, do one shard. Internal to jobs/.
+ * jobs/pack/pack.h - the parts of `fsfm pack`: find the sources, plan the shards, do one shard. Internal to
+ * jobs/.
  */
 #ifndef FSFM_JOBS_PACK_H
 #define FSFM_JOBS_PACK_H
@@ -11,7 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/thread_pool.h"
 #include "io/shard.h"
-#include "jobs/label_scheme.h"
+#include "jobs/pack/label_scheme.h"
 #include "mpi/comm.h"
 
 enum { PACK_PATH_SIZE = 4096, PACK_JPEG_QUALITY = 95 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jobs/config_schema.h"
+#include "jobs/config/config_schema.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/config_schema.h - the tables of keys as a JSON Schema. */
+ * jobs/config/config_schema.h - the tables of keys as a JSON Schema. */
 #ifndef FSFM_JOBS_CONFIG_SCHEMA_H
 #define FSFM_JOBS_CONFIG_SCHEMA_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jobs/mask_survey.h"
+#include "jobs/mask/mask_survey.h"
 
 #include <inttypes.h>
 #include <pthread.h>

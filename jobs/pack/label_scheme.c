@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jobs/label_scheme.h"
+#include "jobs/pack/label_scheme.h"
 
 #include <stdbool.h>
 #include <stdio.h>

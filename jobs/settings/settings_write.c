@@ -5,7 +5,7 @@
 
 #include "io/yaml.h"
 #include "jobs/settings.h"
-#include "jobs/settings_places.h"
+#include "jobs/settings/settings_places.h"
 
 /* Room for any value as text: all sources, every character escaped. */
 enum { VALUE_SIZE = FSFM_SOURCES_MAX * (2 * FSFM_TEXT_SIZE + 64) };
