@@ -17,6 +17,11 @@ enum { SIGNALS = sizeof signals / sizeof signals[0] };
 /* All that a handler may touch; the one mutable global. */
 static volatile sig_atomic_t first_signal, signal_count;
 
+/* oneDNN's generated code keeps data below the stack pointer, beyond what a handler on the same stack leaves
+ * alone (seen with 2.6.3: a signal in the middle of a product corrupts the heap). The handler runs on this
+ * stack instead; threads that are not the main one block the signals. */
+static char handler_stack[64 * 1024];
+
 static void note(int number)
 {
     if (!first_signal) first_signal = number;
@@ -25,10 +30,12 @@ static void note(int number)
 
 void fsfm_stop_catch_signals(void)
 {
+    const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
     struct sigaction action;
     memset(&action, 0, sizeof action);
+    sigaltstack(&stack, NULL);
     action.sa_handler = note;
-    action.sa_flags = SA_RESTART;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
     for (int i = 0; i < SIGNALS; i++) sigaddset(&action.sa_mask, signals[i]);
     for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, NULL);
 }

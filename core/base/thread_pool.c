@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -93,20 +94,27 @@ static void wait_for_workers(fsfm_thread_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* The workers block every signal: they are for the main thread, and a handler on a worker's stack could
+ * overwrite what oneDNN keeps below the stack pointer. */
 static fsfm_status start_workers(fsfm_thread_pool *pool, fsfm_error *err)
 {
-    for (int thread = 1; thread < pool->threads; thread++) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    fsfm_status st = FSFM_OK;
+    for (int thread = 1; st == FSFM_OK && thread < pool->threads; thread++) {
         worker_start *start = malloc(sizeof *start);
         if (start) *start = (worker_start){pool, thread};
         const int code = start ? pthread_create(&pool->workers[thread], NULL, worker_main, start) : 0;
         if (!start || code != 0) {
             free(start);
             pool->threads = thread; /* those that run are stopped by the caller */
-            return fsfm_fail(err, FSFM_ERR_MEMORY, "thread %d of the compute pool cannot start: %s", thread,
-                             start ? strerror(code) : "out of memory");
+            st = fsfm_fail(err, FSFM_ERR_MEMORY, "thread %d of the compute pool cannot start: %s", thread,
+                           start ? strerror(code) : "out of memory");
         }
     }
-    return FSFM_OK;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return st;
 }
 
 fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
