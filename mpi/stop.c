@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -14,45 +15,62 @@
 static const int signals[] = {SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGINT};
 enum { SIGNALS = sizeof signals / sizeof signals[0] };
 
-/* All that a handler may touch; the one mutable global. */
-static volatile sig_atomic_t first_signal, signal_count;
+/* What was taken off the queue so far; the one mutable global. */
+static int first_signal, signal_count;
 
-/* oneDNN's generated code keeps data below the stack pointer, beyond what a handler on the same stack leaves
- * alone (seen with 2.6.3: a signal in the middle of a product corrupts the heap). The handler runs on this
- * stack instead; threads that are not the main one block the signals. */
-static char handler_stack[64 * 1024];
-
-static void note(int number)
-{
-    if (!first_signal) first_signal = number;
-    signal_count = signal_count + 1;
-}
-
-void fsfm_stop_catch_signals(void)
+static bool is_ignored(int number)
 {
     const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
     struct sigaction action;
-    memset(&action, 0, sizeof action);
-    sigaltstack(&stack, NULL);
-    action.sa_handler = note;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
-    for (int i = 0; i < SIGNALS; i++) sigaddset(&action.sa_mask, signals[i]);
-    for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, NULL);
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+static sigset_t caught_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < SIGNALS; i++)
+        if (signals[i] != SIGHUP || !is_ignored(SIGHUP)) sigaddset(&set, signals[i]); /* nohup means it */
+    return set;
+}
+
+/* No handler: the system would call it on the stack of a thread that computes, and kernels that oneDNN
+ * generates (2.6, AVX-512) keep data where it would be written: runs crashed. Blocked signals wait until
+ * somebody looks. */
+void fsfm_stop_catch_signals(void)
+{
+    const sigset_t set = caught_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void take_waiting(void)
+{
+    const sigset_t set = caught_signals();
+    const struct timespec at_once = {0, 0};
+    for (int number = 0; (number = sigtimedwait(&set, NULL, &at_once)) > 0 || errno == EINTR;) {
+        if (number < 0) continue;
+        if (!first_signal) first_signal = number;
+        signal_count++;
+    }
 }
 
 void fsfm_stop_release_signals(void)
 {
-    for (int i = 0; i < SIGNALS; i++) signal(signals[i], SIG_DFL);
+    const sigset_t set = caught_signals();
+    take_waiting();
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     first_signal = signal_count = 0;
 }
 
 int fsfm_stop_signal(void)
 {
+    take_waiting();
     return first_signal;
 }
 
 int fsfm_stop_signal_count(void)
 {
+    take_waiting();
     return signal_count;
 }
 
@@ -79,7 +97,7 @@ void fsfm_stop_open(fsfm_stop *stop, const char *folder)
 fsfm_stop_reason fsfm_stop_asked(fsfm_stop *stop, double reserve_s)
 {
     const double now_s = fsfm_clock_monotonic_s();
-    if (first_signal) return FSFM_STOP_SIGNAL;
+    if (fsfm_stop_signal()) return FSFM_STOP_SIGNAL;
     if (stop->file[0] && now_s - stop->looked_s >= 1.0) {
         stop->looked_s = now_s;
         stop->file_seen = access(stop->file, F_OK) == 0;

@@ -11,12 +11,14 @@
 /* In order of importance: where ranks have several reasons, the highest is told. */
 typedef enum { FSFM_STOP_NO, FSFM_STOP_TIME, FSFM_STOP_FILE, FSFM_STOP_SIGNAL } fsfm_stop_reason;
 
-/* TERM, USR1, USR2, HUP and INT only set a flag from here on; further ones just count. */
+/* TERM, USR1, USR2, HUP and INT only wait to be looked at from here on, in this thread and those that it
+ * starts: to be called first, before there are others. HUP stays ignored where it is (nohup). */
 void fsfm_stop_catch_signals(void);
-/* The first signal caught, 0 if none; how many so far. */
+/* The first signal that came, 0 if none; how many so far (equal ones that came between two looks count once).
+ */
 int fsfm_stop_signal(void);
 int fsfm_stop_signal_count(void);
-/* Forgets the signals caught so far and gives the signals their old meaning back. */
+/* Forgets the signals that came so far and gives them their old meaning back. */
 void fsfm_stop_release_signals(void);
 
 typedef struct {

@@ -40,15 +40,34 @@ static void signals_set_a_flag(void **state)
         fsfm_stop stop;
         fsfm_stop_open(&stop, NULL);
         fsfm_stop_catch_signals();
-        raise(signals[i]);
-        raise(SIGUSR1);
+        kill(getpid(), signals[i]);
         assert_int_equal(fsfm_stop_asked(&stop, 0), FSFM_STOP_SIGNAL);
+        kill(getpid(), SIGUSR1);
         assert_int_equal(fsfm_stop_signal(), signals[i]); /* the first; others count */
         assert_int_equal(fsfm_stop_signal_count(), 2);
         fsfm_stop_release_signals();
         assert_int_equal(fsfm_stop_asked(&stop, 0), FSFM_STOP_NO);
     }
     assert_string_equal(fsfm_stop_describe(FSFM_STOP_SIGNAL, SIGUSR1), "signal USR1");
+}
+
+static void signals_run_nothing_on_a_stack(void **state)
+{
+    (void)state;
+    struct sigaction action;
+    fsfm_stop_catch_signals();
+    assert_int_equal(sigaction(SIGUSR1, NULL, &action), 0);
+    assert_true(action.sa_handler == SIG_DFL); /* no handler, see stop.c */
+}
+
+static void ignored_hangup_stays_ignored(void **state)
+{
+    (void)state;
+    signal(SIGHUP, SIG_IGN); /* as nohup does */
+    fsfm_stop_catch_signals();
+    kill(getpid(), SIGHUP);
+    assert_int_equal(fsfm_stop_signal(), 0);
+    signal(SIGHUP, SIG_DFL);
 }
 
 static void time_limit_keeps_a_reserve(void **state)
@@ -102,6 +121,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_asks_by_itself, clear, clear),
         cmocka_unit_test_setup_teardown(signals_set_a_flag, clear, clear),
+        cmocka_unit_test_setup_teardown(signals_run_nothing_on_a_stack, clear, clear),
+        cmocka_unit_test_setup_teardown(ignored_hangup_stays_ignored, clear, clear),
         cmocka_unit_test_setup_teardown(time_limit_keeps_a_reserve, clear, clear),
         cmocka_unit_test_setup_teardown(own_time_limit_goes_before_slurm, clear, clear),
         cmocka_unit_test_setup_teardown(file_stop_is_seen_and_removed, clear, clear),
