@@ -182,15 +182,34 @@ static int64_t block_of(int64_t count, int64_t size)
     return (fsfm_cpu_pieces(count, pieces) + 15) / 16 * 16;
 }
 
+/* Blocks of 512 x 512 run at the full rate (384 and 1024 do as well). They are made smaller where there would
+ * be few of them, so that several threads find work, at a cost of some percent; narrower than 128 columns
+ * would cost much. */
+static void choose_blocks(fsfm_cpu_grid *grid)
+{
+    const int64_t M = grid->product.M, N = grid->product.N, K = grid->product.K;
+    int64_t row = block_of(M, 512), column = block_of(N, 512);
+    while (fsfm_cpu_pieces(M, row) * fsfm_cpu_pieces(N, column) < 8 && row * column * K > (int64_t)4 << 20) {
+        if (column >= 256 && column >= row)
+            column = block_of(N, column / 2);
+        else if (row >= 128)
+            row = block_of(M, row / 2);
+        else
+            break;
+    }
+    grid->row_block = row;
+    grid->column_block = column;
+    grid->row_pieces = fsfm_cpu_pieces(M, row);
+    grid->column_pieces = fsfm_cpu_pieces(N, column);
+}
+
 fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *product, fsfm_cpu_grid *grid,
                                   fsfm_error *err)
 {
     const int64_t M = product->M, N = product->N, K = product->K;
     omp_set_num_threads(1); /* of the calling thread, which may not be the one that opened the device */
-    *grid =
-        (fsfm_cpu_grid){.product = *product, .row_block = block_of(M, 512), .column_block = block_of(N, 512)};
-    grid->row_pieces = fsfm_cpu_pieces(M, grid->row_block);
-    grid->column_pieces = fsfm_cpu_pieces(N, grid->column_block);
+    *grid = (fsfm_cpu_grid){.product = *product};
+    choose_blocks(grid);
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
             const int64_t row = i == 1 ? grid->row_pieces - 1 : 0,

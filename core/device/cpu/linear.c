@@ -2,7 +2,7 @@
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/gemm.h"
 
-enum { ADD_PIECE = 16384, BIAS_COLUMNS = 128 };
+enum { ADD_PIECE = 16384, BIAS_COLUMNS = 512 };
 
 typedef struct {
     fsfm_cpu_device *cpu;
