@@ -7,7 +7,7 @@
  * log(last_multiplicity) at the last key and -inf in the padding. */
 #include "core/device/cpu/kernels/table.h"
 
-enum { BLOCK = 24 };
+enum { BLOCK = 48 };
 
 typedef struct {
     int64_t T, D, Tp, Dp;
@@ -77,13 +77,32 @@ static void pack_rows(const head *h, const float *x, int64_t stride, float scale
     }
 }
 
+/* Four rows of four floats transposed. */
+ALWAYS_INLINE void transpose_4x4(const float *x, int64_t stride, float *out, int64_t out_stride)
+{
+    const v4 a = *(const v4_unaligned *)x, b = *(const v4_unaligned *)(x + stride);
+    const v4 c = *(const v4_unaligned *)(x + 2 * stride), d = *(const v4_unaligned *)(x + 3 * stride);
+    const v4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+             ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const v4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+             cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(v4_unaligned *)out = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    *(v4_unaligned *)(out + out_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    *(v4_unaligned *)(out + 2 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    *(v4_unaligned *)(out + 3 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+}
+
 /* out (D, Tp) = x (T, D) transposed, from rows of stride. */
 static void pack_transposed(const head *h, const float *x, int64_t stride, float *out)
 {
+    const int64_t T = h->T / 4 * 4, D = h->D / 4 * 4;
     for (int64_t d = 0; d < h->D; d++)
         for (int64_t t = h->T; t < h->Tp; t++) out[d * h->Tp + t] = 0.0f;
+    for (int64_t t = 0; t < T; t += 4)
+        for (int64_t d = 0; d < D; d += 4)
+            transpose_4x4(x + t * stride + d, stride, out + d * h->Tp + t, h->Tp);
     for (int64_t t = 0; t < h->T; t++)
-        for (int64_t d = 0; d < h->D; d++) out[d * h->Tp + t] = x[t * stride + d];
+        for (int64_t d = t < T ? D : 0; d < h->D; d++) out[d * h->Tp + t] = x[t * stride + d];
 }
 
 /* Row by row p = exp(p + bias - largest); sum gets the total. Returns the largest. */

@@ -54,9 +54,13 @@ TILES(1)
 TILES(2)
 #if VW == 16
 TILES(3)
-TILE(7, 1) TILE(7, 2) TILE(7, 3)
-TILE(8, 1) TILE(8, 2) TILE(8, 3)
-#define TILE_ROW(rows) { tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 }
+TILE(7, 1)
+TILE(7, 2)
+TILE(7, 3) TILE(8, 1) TILE(8, 2) TILE(8, 3)
+#define TILE_ROW(rows)                                    \
+    {                                                     \
+        tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 \
+    }
 #else
 #define TILE_ROW(rows) { tile_##rows##_1, tile_##rows##_2 }
 #endif

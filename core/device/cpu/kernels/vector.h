@@ -34,6 +34,8 @@
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef float vf_unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float vhalf __attribute__((vector_size(2 * VW), aligned(4), may_alias));
 typedef double vd __attribute__((vector_size(4 * VW))); /* VW / 2 doubles */
 
@@ -98,11 +100,11 @@ ALWAYS_INLINE float vf_total(vf x)
 
 ALWAYS_INLINE float vf_largest(vf x)
 {
-    float lane[VW], largest;
+    float lane[VW];
     vf_store(lane, x);
-    largest = lane[0];
-    for (int i = 1; i < VW; i++) largest = lane[i] > largest ? lane[i] : largest;
-    return largest;
+    UNROLL for (int width = VW / 2; width > 0; width /= 2) for (int i = 0; i < width; i++) lane[i] =
+        lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+    return lane[0];
 }
 
 ALWAYS_INLINE double vd_total(vd x)
