@@ -20,7 +20,6 @@ static int first_signal, signal_count;
 
 static bool is_ignored(int number)
 {
-    const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
     struct sigaction action;
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
