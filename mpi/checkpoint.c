@@ -20,6 +20,7 @@ static const struct {
                      {"adam_t", offsetof(fsfm_checkpoint_counters, adam_t)},
                      {"bad_steps_in_a_row", offsetof(fsfm_checkpoint_counters, bad_in_row)},
                      {"bad_steps", offsetof(fsfm_checkpoint_counters, bad_steps)},
+                     {"no_region_steps", offsetof(fsfm_checkpoint_counters, no_region_steps)},
                      {"eval_step", offsetof(fsfm_checkpoint_counters, eval_step)},
                      {"best_step", offsetof(fsfm_checkpoint_counters, best_step)},
                      {"seed", offsetof(fsfm_checkpoint_counters, seed)},

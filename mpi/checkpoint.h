@@ -15,9 +15,10 @@ typedef struct {
     int64_t samples; /* images consumed */
     int64_t adam_t;  /* updates done: step without the skipped ones */
     int64_t bad_in_row, bad_steps;
-    int64_t eval_step; /* steps done at the last evaluation, -1 */
-    int64_t best_step; /* steps done at the best one, -1 */
-    double best_loss;  /* of it; 0 where there is none */
+    int64_t no_region_steps; /* without a covered region in the whole batch */
+    int64_t eval_step;       /* steps done at the last evaluation, -1 */
+    int64_t best_step;       /* steps done at the best one, -1 */
+    double best_loss;        /* of it; 0 where there is none */
     uint64_t seed;
     int64_t slices;
     double mean[3], std[3];

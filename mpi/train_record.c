@@ -165,7 +165,6 @@ void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_out
     train->speed.images += train->job->train->global_batch;
     train->speed.run_images += train->job->train->global_batch;
     if (out->is_bad) fsfm_train_record_event(train, "bad_step", step, NULL);
-    if (out->totals.region_patches == 0) train->speed.no_region_steps++;
     if ((step + 1) % train->job->train->log_every_steps && step + 1 != train->end_step && !out->is_bad)
         return;
     end_block(train, &images_per_s, &data_wait);
@@ -181,7 +180,7 @@ void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_out
     fsfm_json_real(json, "grad_norm", out->norm + gone);
     fsfm_json_int(json, "masked_patches", out->totals.masked_patches);
     fsfm_json_int(json, "region_patches", out->totals.region_patches);
-    fsfm_json_int(json, "no_region_steps", train->speed.no_region_steps);
+    fsfm_json_int(json, "no_region_steps", train->at.no_region_steps);
     fsfm_json_real(json, "images_per_s", images_per_s);
     fsfm_json_real(json, "data_wait", data_wait);
     fsfm_json_int(json, "bad_steps", train->at.bad_steps);

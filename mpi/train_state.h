@@ -60,7 +60,6 @@ typedef struct {
         int64_t images;
         double run_since_s;
         int64_t run_images;
-        int64_t no_region_steps; /* without a covered region in the whole batch, so far in this process */
     } speed;
 } fsfm_train;
 

@@ -170,6 +170,7 @@ fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_erro
     for (int64_t m = 0; m < train->micro_count; m++) fsfm_reader_release(train->reader);
     train->at.bad_in_row = out->is_bad ? train->at.bad_in_row + 1 : 0;
     train->at.bad_steps += out->is_bad;
+    train->at.no_region_steps += out->totals.region_patches == 0;
     train->at.step++;
     train->at.samples += train->job->train->global_batch;
     train->step_s = fsfm_clock_monotonic_s() - began_s;
