@@ -91,7 +91,10 @@ static void memory_may_run_out(void **state)
         fail_at = -1;
         if (all_went_well) {
             assert_ok(st, &err);
-            assert_true(k > 8); /* that many there are */
+            print_message("%d allocations\n", (int)k);
+            assert_true(
+                k >=
+                8); /* device, threads, products, pool (3), product (2); scratch only where oneDNN asks */
         } else {
             assert_int_equal(st, FSFM_ERR_MEMORY);
         }
