@@ -49,14 +49,14 @@ ALWAYS_INLINE void tile_of(const int rows, const int vectors, const tile *t)
     }
 #define TILES(vectors) \
     TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
-/* clang-format off */
+#define MORE_TILES(vectors) TILE(7, vectors) TILE(8, vectors)
 TILES(1)
 TILES(2)
 #if VW == 16
 TILES(3)
-TILE(7, 1)
-TILE(7, 2)
-TILE(7, 3) TILE(8, 1) TILE(8, 2) TILE(8, 3)
+MORE_TILES(1)
+MORE_TILES(2)
+MORE_TILES(3)
 #define TILE_ROW(rows)                                    \
     {                                                     \
         tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 \
