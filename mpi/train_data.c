@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/stage.h"
+
 /* Adds a source's share of mean and variance (law of total variance) to sums of mean and of mean of squares.
  */
 static void add_statistics(const fsfm_dataset_card *card, double share, double mean[3], double squares[3])
@@ -42,6 +44,16 @@ static fsfm_status check_size(const fsfm_train_data *data, const fsfm_dataset *s
                      fsfm_dataset_folder(set), size, data->job->model->img_size);
 }
 
+/* Opens the dataset, or its copy on the node's own disk (data.stage). */
+static fsfm_status open_set(const fsfm_train_job *job, const char *path, fsfm_dataset **out, fsfm_error *err)
+{
+    char staged[FSFM_TEXT_SIZE];
+    if (!job->data->stage[0]) return fsfm_dataset_open(path, out, err);
+    if (fsfm_stage_dataset(path, job->data->stage, staged, sizeof staged, err) != FSFM_OK)
+        return fsfm_context(err, "data.stage");
+    return fsfm_dataset_open(staged, out, err);
+}
+
 static fsfm_status open_sources(fsfm_train_data *data, fsfm_error *err)
 {
     const fsfm_train_job *job = data->job;
@@ -53,7 +65,7 @@ static fsfm_status open_sources(fsfm_train_data *data, fsfm_error *err)
         return fsfm_fail(err, FSFM_ERR_ARG, "data.path: expected a packed dataset, found nothing");
     for (int i = 0; i < count; i++) {
         const char *path = options->sources.count ? options->sources.item[i].path : options->path;
-        fsfm_status st = fsfm_dataset_open(path, &data->sets[i], err);
+        fsfm_status st = open_set(job, path, &data->sets[i], err);
         if (st != FSFM_OK) return fsfm_context(err, options->sources.count ? "data.sources" : "data.path");
         data->count = i + 1;
         FSFM_TRY(check_size(data, data->sets[i], err));
@@ -79,7 +91,7 @@ static fsfm_status open_evaluation(fsfm_train_data *data, fsfm_error *err)
                              job->train->eval_share);
         return FSFM_OK;
     }
-    if (fsfm_dataset_open(job->train->eval_path, &data->eval_set, err) != FSFM_OK)
+    if (open_set(job, job->train->eval_path, &data->eval_set, err) != FSFM_OK)
         return fsfm_context(err, "eval.path");
     FSFM_TRY(check_size(data, data->eval_set, err));
     source.count = data->eval_samples = fsfm_dataset_describe(data->eval_set)->count;

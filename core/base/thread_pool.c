@@ -33,6 +33,13 @@ typedef struct {
     int thread;
 } worker_start;
 
+static void pause_briefly(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
 static void take_pieces(fsfm_thread_pool *pool, int thread)
 {
     for (;;) {
@@ -47,7 +54,7 @@ static void wait_for_round(fsfm_thread_pool *pool, uint64_t seen)
     if (pool->may_spin)
         for (int look = 0; look < SPIN_LOOKS; look++) {
             if (atomic_load_explicit(&pool->round, memory_order_acquire) != seen) return;
-            __builtin_ia32_pause();
+            pause_briefly();
         }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load(&pool->round) == seen) pthread_cond_wait(&pool->work_came, &pool->lock);
@@ -87,7 +94,7 @@ static void wait_for_workers(fsfm_thread_pool *pool)
     if (pool->may_spin)
         for (int look = 0; look < SPIN_LOOKS; look++) {
             if (atomic_load_explicit(&pool->busy, memory_order_acquire) == 0) return;
-            __builtin_ia32_pause();
+            pause_briefly();
         }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load(&pool->busy) != 0) pthread_cond_wait(&pool->work_done, &pool->lock);

@@ -176,7 +176,8 @@ static fsfm_status fill_constants(fsfm_learner *learner, fsfm_error *err)
     FSFM_TRY(upload_position(learner, learner->options.embed_dim, learner->encoder_position, err));
     FSFM_TRY(upload_position(learner, learner->options.decoder_embed_dim, learner->decoder_position, err));
     for (int state = 0; state < FSFM_STATES; state++) {
-        const size_t size_bytes = (size_t)fsfm_learner_state_floats(learner, (fsfm_state)state) * sizeof(float);
+        const size_t size_bytes =
+            (size_t)fsfm_learner_state_floats(learner, (fsfm_state)state) * sizeof(float);
         if (size_bytes > 0) FSFM_TRY(dev->ops->zero(dev, learner->state[state], size_bytes, err));
     }
     if (learner->has_target) {

@@ -20,9 +20,10 @@
 #endif
 
 static atomic_llong allocations;
-static _Thread_local int inside_onednn;
 
 #if COUNTS_ALLOCATIONS
+static _Thread_local int inside_onednn;
+
 void *__libc_malloc(size_t size_bytes);
 void *__libc_calloc(size_t count, size_t size_bytes);
 void *__libc_realloc(void *old, size_t size_bytes);

@@ -62,7 +62,10 @@ MORE_TILES(3)
         tile_##rows##_1, tile_##rows##_2, tile_##rows##_3 \
     }
 #else
-#define TILE_ROW(rows) { tile_##rows##_1, tile_##rows##_2 }
+#define TILE_ROW(rows)                   \
+    {                                    \
+        tile_##rows##_1, tile_##rows##_2 \
+    }
 #endif
 
 static void (*const tiles[MR][NV])(const tile *) = {
