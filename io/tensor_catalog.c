@@ -205,10 +205,10 @@ static fsfm_status read_object(const visit *v, hid_t object, const char *name)
     char prefix[FSFM_TENSOR_NAME_SIZE];
     const H5I_type_t type = H5Iget_type(object);
     if (type == H5I_DATASET) return read_dataset(v->catalog, object, name, v->err);
-    if (type != H5I_GROUP || v->depth >= GROUP_DEPTH_MAX || strlen(name) + 1 >= sizeof prefix)
+    const bool fits = snprintf(prefix, sizeof prefix, "%s/", name) < (int)sizeof prefix;
+    if (type != H5I_GROUP || v->depth >= GROUP_DEPTH_MAX || !fits)
         return fsfm_fail(v->err, FSFM_ERR_FORMAT, "%s: '%s' is neither a tensor nor a group of them",
                          v->catalog->path, name);
-    snprintf(prefix, sizeof prefix, "%s/", name);
     return read_group(v->catalog, object, prefix, v->depth + 1, v->err);
 }
 
