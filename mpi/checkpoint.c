@@ -158,8 +158,6 @@ fsfm_status fsfm_checkpoint_read(fsfm_checkpoint *checkpoint, const char *path,
     fsfm_tensor_reader *reader = NULL;
     fsfm_status st = FSFM_OK;
     *is_refused = false;
-    free(checkpoint->bad_samples);
-    free(checkpoint->config);
     checkpoint->bad_samples = checkpoint->config = NULL;
     if ((st = fsfm_tensor_reader_open(path, FSFM_CHECKPOINT_FORMAT, &reader, err)) != FSFM_OK) return st;
     st = read_counters(reader, &checkpoint->counters, err);

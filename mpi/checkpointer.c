@@ -204,6 +204,7 @@ fsfm_status fsfm_checkpointer_load(fsfm_checkpointer *c, fsfm_checkpoint_accept_
         char file[32];
         fsfm_checkpoint_file_name(file, steps[i]);
         if ((st = fsfm_path_join(path, sizeof path, c->folder, file, err)) != FSFM_OK) break;
+        free(c->snapshot.bad_samples); /* of a save before this load */
         st = fsfm_checkpoint_read(&c->snapshot, path, accept, context, &is_refused, err);
         free(c->snapshot.config);
         c->snapshot.config = c->config; /* this run's, which may differ in keys that may change */
