@@ -106,7 +106,7 @@ fsfm_status fsfm_option_set(const fsfm_option *option, void *owner, const char *
     case FSFM_OPTION_RGB_OR_AUTO: is_good = parse_rgb(option, text, member); break;
     case FSFM_OPTION_TEXT: is_good = parse_text(text, member); break;
     case FSFM_OPTION_CHOICE: is_good = parse_choice(option, text, member); break;
-    case FSFM_OPTION_SOURCES: /* one word cannot hold sources, but it can say that there are none */
+    case FSFM_OPTION_SOURCES: /* of plain text none; lists are the reader's of YAML */
         is_good = !*text || strcmp(text, "[]") == 0;
         if (is_good) memset(member, 0, sizeof(fsfm_sources));
         break;
@@ -223,7 +223,7 @@ const char *fsfm_option_expectation(const fsfm_option *option, char *out, size_t
     case FSFM_OPTION_CHOICE:
         for (int i = 0; option->choices[i]; i++) append(&w, "%s%s", i ? ", " : "one of ", option->choices[i]);
         break;
-    case FSFM_OPTION_SOURCES: append(&w, "a list of {path, weight}, in the file"); break;
+    case FSFM_OPTION_SOURCES: append(&w, "a list of {path, weight}"); break;
     }
     return out;
 }

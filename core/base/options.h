@@ -28,8 +28,7 @@ typedef enum {
     FSFM_OPTION_RGB_OR_AUTO, /* double[3], each in [min, max]; [0] NAN for "auto". Text: "[0.5, 0.4, 0.4]" */
     FSFM_OPTION_TEXT,        /* char[FSFM_TEXT_SIZE] */
     FSFM_OPTION_CHOICE,      /* an enum (int): index into choices */
-    FSFM_OPTION_SOURCES /* fsfm_sources: YAML list of {path, weight}; from one word only emptied ("" or "[]")
-                         */
+    FSFM_OPTION_SOURCES /* fsfm_sources: YAML list of {path, weight}; as text only emptied ("" or "[]") */
 } fsfm_option_type;
 
 #define FSFM_AUTO ((int64_t)-1)

@@ -175,6 +175,18 @@ static fsfm_status load_section(loader *l, const char *prefix, const fsfm_yaml_n
     return FSFM_OK;
 }
 
+/* The value of an override: a list of sources is YAML, as in the file. */
+static fsfm_status set_word(const fsfm_option *option, void *owner, const char *text, fsfm_error *err)
+{
+    fsfm_yaml *yaml = NULL;
+    if (option->type != FSFM_OPTION_SOURCES || *text != '[') return fsfm_option_set(option, owner, text, err);
+    fsfm_status st = fsfm_yaml_parse("list", text, strlen(text), &yaml, err);
+    if (st != FSFM_OK) return st == FSFM_ERR_MEMORY ? st : (err->status = FSFM_ERR_ARG);
+    st = set_node(option, owner, fsfm_yaml_root(yaml), err);
+    fsfm_yaml_free(&yaml);
+    return st;
+}
+
 static fsfm_status load_override(loader *l, int argument, const char *word)
 {
     const char *equals = strchr(word, '=');
@@ -190,7 +202,7 @@ static fsfm_status load_override(loader *l, int argument, const char *word)
         return fsfm_context(l->err, "argument %d", argument);
     }
     l->places.of_key[fsfm_settings_number(key, NULL, NULL)].argument = argument;
-    if (fsfm_option_set(option, owner, equals + 1, l->err) != FSFM_OK)
+    if (set_word(option, owner, equals + 1, l->err) != FSFM_OK)
         return fsfm_places_context(&l->places, key, l->err);
     return FSFM_OK;
 }

@@ -129,7 +129,7 @@ static void bad_values_are_refused_and_leave_the_member(void **state)
         {PATH, "a\xff", "bytes of UTF-8"},
         {KIND, "Cosine", "expected one of cosine, byol, none, found 'Cosine'"},
         {KIND, "", "expected one of cosine, byol, none, found nothing"},
-        {SOURCES, "a", "expected a list of {path, weight}, in the file, found 'a'"},
+        {SOURCES, "a", "expected a list of {path, weight}, found 'a'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sample s, before;

@@ -64,6 +64,7 @@ static void sources_are_read(void **state)
     (void)state;
     fsfm_error err;
     char *none[] = {NULL}, *cleared[] = {"data.sources=", "data.path=x", NULL};
+    char *replaced[] = {"data.sources=[{path: c, weight: 3}]", NULL};
     const char *text =
         "data:\n  sources:\n    - {path: a, weight: 2.5}\n    - path: b c\n  std: [0.2, 0.3, 0.4]\n";
     assert_ok(load(text, none, &err), &err);
@@ -74,6 +75,10 @@ static void sources_are_read(void **state)
     assert_true(settings.data.std[1] == 0.3);
     assert_ok(load(text, cleared, &err), &err);
     assert_int_equal(settings.data.sources.count, 0);
+    assert_ok(load(text, replaced, &err), &err);
+    assert_int_equal(settings.data.sources.count, 1);
+    assert_string_equal(settings.data.sources.item[0].path, "c");
+    assert_true(settings.data.sources.item[0].weight == 3);
 }
 
 /* DESIGN.md's sizes, one row a preset. */
@@ -175,9 +180,14 @@ static void mistakes_on_the_command_line_are_named(void **state)
          {"checkpoint.keep_last=1"},
          "argument 1: checkpoint.keep_last: expected a whole number from 2 to 1000000, found '1'"},
         {"", {"run.seed=-1"}, "argument 1: run.seed: expected a whole number of at least 0, found '-1'"},
+        {"", {"data.sources=a"}, "argument 1: data.sources: expected a list of {path, weight}, found 'a'"},
+        {"", {"data.sources=[a]"}, "argument 1: data.sources: source 1: expected {path, weight}, found text"},
         {"",
-         {"data.sources=a"},
-         "argument 1: data.sources: expected a list of {path, weight}, in the file, found 'a'"},
+         {"data.sources=[{path: a, weight: 0}]"},
+         "argument 1: data.sources: source 1: expected a weight above 0, found '0'"},
+        {"",
+         {"data.sources=[{path: a"},
+         "argument 1: data.sources: list:2:1: did not find expected ',' or '}'"},
     };
     expect_failures(cases, sizeof cases / sizeof *cases);
     fsfm_error err;
