@@ -48,12 +48,22 @@ fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t fir
 }
 
 /* A run that slept so long that another took its place must not write between its records. */
-static fsfm_status check_lock(const fsfm_run_directory *run, fsfm_error *err)
+static fsfm_status fail_lost(const fsfm_run_directory *run, fsfm_error *err)
 {
-    if (!fsfm_run_lock_is_lost(run->lock)) return FSFM_OK;
     return fsfm_fail(err, FSFM_ERR_IO,
                      "run directory %s: its lock was taken over or removed; another run may be using it",
                      run->path);
+}
+
+static fsfm_status check_lock(const fsfm_run_directory *run, fsfm_error *err)
+{
+    return fsfm_run_lock_is_lost(run->lock) ? fail_lost(run, err) : FSFM_OK;
+}
+
+fsfm_status fsfm_run_directory_check(fsfm_run_directory *run, bool looks, fsfm_error *err)
+{
+    if (looks && fsfm_run_lock_look(run->lock)) return fail_lost(run, err);
+    return check_lock(run, err);
 }
 
 fsfm_json *fsfm_metrics_begin(fsfm_run_directory *run, const char *kind, int64_t step)

@@ -3,6 +3,7 @@
 #ifndef FSFM_IO_RUN_DIRECTORY_H
 #define FSFM_IO_RUN_DIRECTORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -22,6 +23,11 @@ const char *fsfm_run_directory_path(const fsfm_run_directory *run);
  * start, stop, resume whose step is first_step stay. */
 FSFM_MUST_USE
 fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, fsfm_error *err);
+/* Fails where another process has taken the lock over, as happens to a run that slept for longer than the
+ * lock waits: nothing in RUN may be written or removed then. looks: looks at the file now (before checkpoints
+ * are written and removed); else at what the last renewal found, which costs nothing. */
+FSFM_MUST_USE
+fsfm_status fsfm_run_directory_check(fsfm_run_directory *run, bool looks, fsfm_error *err);
 /* One record: begin gives a JSON object in which kind, step and time are already written; end writes the line
  * and flushes. */
 fsfm_json *fsfm_metrics_begin(fsfm_run_directory *run, const char *kind, int64_t step);

@@ -225,9 +225,18 @@ static fsfm_status claim(fsfm_run_lock *lock, fsfm_error *err)
     }
 }
 
+/* A folder that cannot be looked at now is no sign that another has the lock. */
+static bool is_others(const fsfm_run_lock *lock)
+{
+    struct stat ours, named;
+    if (fstat(lock->fd, &ours) != 0) return false;
+    if (stat(lock->path, &named) != 0) return errno == ENOENT;
+    return ours.st_ino != named.st_ino || ours.st_dev != named.st_dev;
+}
+
 static void renew(fsfm_run_lock *lock)
 {
-    if (!is_ours(lock))
+    if (is_others(lock))
         atomic_store(&lock->is_lost, true);
     else if (!write_line(lock, lock->fd))
         futimens(lock->fd, NULL); /* a full disk may refuse the line; the time of the file is what counts */
@@ -316,6 +325,12 @@ fsfm_status fsfm_run_lock_take(const char *folder, const fsfm_run_lock_timing *t
 bool fsfm_run_lock_is_lost(fsfm_run_lock *lock)
 {
     return atomic_load(&lock->is_lost);
+}
+
+bool fsfm_run_lock_look(fsfm_run_lock *lock)
+{
+    if (is_others(lock)) atomic_store(&lock->is_lost, true);
+    return fsfm_run_lock_is_lost(lock);
 }
 
 /* Under its mark, as somebody may be taking it over at this moment. */

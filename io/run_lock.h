@@ -24,5 +24,7 @@ fsfm_status fsfm_run_lock_take(const char *folder, const fsfm_run_lock_timing *t
 /* Whether renewing found that somebody else took the lock over, or removed it: after a sleep longer than
  * stale_s. */
 bool fsfm_run_lock_is_lost(fsfm_run_lock *lock);
+/* The same, after a look at the file now. */
+bool fsfm_run_lock_look(fsfm_run_lock *lock);
 void fsfm_run_lock_release(fsfm_run_lock **lock); /* accepts NULL */
 #endif

@@ -17,6 +17,7 @@
 
 struct fsfm_checkpointer {
     char folder[FSFM_TEXT_SIZE];
+    fsfm_run_directory *run;
     fsfm_checkpoint snapshot;
     char *config;
     int64_t keep_last, keep_every;
@@ -54,6 +55,7 @@ static fsfm_status write_one(fsfm_checkpointer *c, bool is_best, fsfm_checkpoint
                          "%s: the checkpoint needs %" PRIu64 " MiB, the disk has %" PRIu64 " MiB free", path,
                          (result->size_bytes >> 20) + 1, free_bytes >> 20);
     FSFM_TRY(fsfm_checkpoint_write(&c->snapshot, path, err));
+    if (c->run) FSFM_TRY(fsfm_run_directory_check(c->run, true, err)); /* writing may have taken minutes */
     FSFM_TRY(write_pointer(c->folder, "latest", result->file, err));
     if (is_best) FSFM_TRY(write_pointer(c->folder, "best", result->file, err));
     fsfm_checkpoint_folder_retain(c->folder, counters->step, counters->best_step, c->keep_last,
@@ -117,6 +119,7 @@ fsfm_status fsfm_checkpointer_open(const fsfm_checkpointer_setup *setup, fsfm_ch
     if (!c) return fsfm_fail(err, FSFM_ERR_MEMORY, "checkpoints: no memory");
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
+    c->run = setup->run;
     c->keep_last = setup->keep_last;
     c->keep_every = setup->keep_every;
     st = fsfm_path_join(c->folder, sizeof c->folder, setup->run_dir, "checkpoints", err);

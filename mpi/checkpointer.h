@@ -9,10 +9,12 @@
 #define FSFM_MPI_CHECKPOINTER_H
 
 #include "core/base/log.h"
+#include "io/run_directory.h"
 #include "mpi/checkpoint.h"
 
 typedef struct {
     const char *run_dir;
+    fsfm_run_directory *run; /* borrowed: its lock lets files be removed; NULL: nobody else is there */
     const fsfm_parameters *parameters; /* borrowed */
     int64_t floats[FSFM_STATES];
     const char *config;            /* resolved, YAML; copied */

@@ -72,13 +72,17 @@ static void draw_picture(fsfm_train *train)
         fsfm_log_line(train->log, "picture   %s", path);
 }
 
-/* Rank 0: saves where it is time to. Its failure is told to the others with the next step. */
+/* Rank 0: saves where it is time to. Its failure is told to the others with the next step, as is the loss of
+ * the run directory to another run, whose checkpoints a save here would remove. */
 static void save_if_due(fsfm_train *train, bool is_last, bool is_best)
 {
     const int64_t every = train->job->train->checkpoint_every_steps;
     const bool is_due_now = is_last || is_best || (every > 0 && train->at.step % every == 0);
     if (train->rank != 0) return;
     fsfm_train_report_saved(train, false, NULL);
+    if (train->pending.status != FSFM_OK) return;
+    train->pending.status = fsfm_run_directory_check(train->run, is_due_now, &train->pending);
+    if (train->pending.status != FSFM_OK) return;
     if (!is_due_now || (train->saved_step == train->at.step && !is_best)) return;
     train->pending.status = fsfm_train_save(train, is_best, &train->pending);
 }

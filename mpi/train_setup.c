@@ -186,6 +186,7 @@ static fsfm_status open_checkpoints(fsfm_train *train, fsfm_error *err)
 {
     fsfm_checkpointer_setup setup = {
         .run_dir = train->job->run_dir,
+        .run = train->run,
         .parameters = fsfm_learner_parameters(train->learner),
         .config = train->job->config,
         .keep_last = train->job->train->checkpoint_keep_last,
