@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "io/metrics_cut.h"
 
 /* The longest record is the start of a run: names of its hosts. */
 enum { RECORD_BYTES_MAX = 1 << 20 };
@@ -27,12 +26,12 @@ struct fsfm_metrics_file {
     bool is_rare; /* the record is none of those that come every few steps */
 };
 
-fsfm_status fsfm_metrics_file_open(const char *path, int64_t first_step, fsfm_metrics_file **out,
+fsfm_status fsfm_metrics_file_open(const char *path, fsfm_metrics_start start, fsfm_metrics_file **out,
                                    fsfm_error *err)
 {
     fsfm_status st = FSFM_OK;
     *out = NULL;
-    FSFM_TRY(fsfm_metrics_cut(path, first_step, err));
+    FSFM_TRY(fsfm_metrics_cut(path, start, err));
     fsfm_metrics_file *file = calloc(1, sizeof *file);
     if (!file) return fsfm_fail(err, FSFM_ERR_MEMORY, "%s: no memory", path);
     pthread_mutex_init(&file->lock, NULL);

@@ -7,12 +7,13 @@
 
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "io/metrics_cut.h"
 
 typedef struct fsfm_metrics_file fsfm_metrics_file;
 
 /* Opens path for appending, after cutting off what fsfm_run_directory_open_metrics() says. */
 FSFM_MUST_USE
-fsfm_status fsfm_metrics_file_open(const char *path, int64_t first_step, fsfm_metrics_file **out,
+fsfm_status fsfm_metrics_file_open(const char *path, fsfm_metrics_start start, fsfm_metrics_file **out,
                                    fsfm_error *err);
 /* From begin to end the file is this thread's. A step allocates nothing here. */
 fsfm_json *fsfm_metrics_file_begin(fsfm_metrics_file *file, const char *kind, int64_t step);

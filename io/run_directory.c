@@ -39,12 +39,13 @@ const char *fsfm_run_directory_path(const fsfm_run_directory *run)
     return run->path;
 }
 
-fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, fsfm_error *err)
+fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, bool is_evaluated,
+                                            fsfm_error *err)
 {
     char path[PATH_BYTES];
     FSFM_TRY(fsfm_path_join(path, sizeof path, run->path, "metrics.jsonl", err));
     fsfm_metrics_file_close(&run->metrics);
-    return fsfm_metrics_file_open(path, first_step, &run->metrics, err);
+    return fsfm_metrics_file_open(path, (fsfm_metrics_start){first_step, is_evaluated}, &run->metrics, err);
 }
 
 /* A run that slept so long that another took its place must not write between its records. */

@@ -20,9 +20,11 @@ fsfm_status fsfm_run_directory_open(const char *path, fsfm_run_directory **out, 
 const char *fsfm_run_directory_path(const fsfm_run_directory *run);
 /* Opens metrics.jsonl for appending, after removing records whose step is >= first_step (those of a run that
  * went on past the checkpoint it is resumed from) and a half line at its end. Events of kind checkpoint,
- * start, stop, resume whose step is first_step stay. */
+ * start, stop, resume whose step is first_step stay. Unless is_evaluated, an evaluation behind the step
+ * before goes too: a stop had put it off, and it is done again. */
 FSFM_MUST_USE
-fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, fsfm_error *err);
+fsfm_status fsfm_run_directory_open_metrics(fsfm_run_directory *run, int64_t first_step, bool is_evaluated,
+                                            fsfm_error *err);
 /* Fails where another process has taken the lock over, as happens to a run that slept for longer than the
  * lock waits: nothing in RUN may be written or removed then. looks: looks at the file now (before checkpoints
  * are written and removed); else at what the last renewal found, which costs nothing. */

@@ -145,7 +145,9 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
     bool is_best = false;
     if (train->rank == 0) {
         st = fsfm_train_write_environment(train, err);
-        if (st == FSFM_OK) st = fsfm_run_directory_open_metrics(train->run, train->at.step, err);
+        if (st == FSFM_OK)
+            st = fsfm_run_directory_open_metrics(train->run, train->at.step,
+                                                 train->at.eval_step == train->at.step, err);
         if (st == FSFM_OK) st = fsfm_run_directory_state(train->run, "running", -1, train->at.step, err);
     }
     FSFM_TRY(fsfm_comm_agree(train->comm, st, err));

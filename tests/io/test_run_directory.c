@@ -48,7 +48,7 @@ static fsfm_run_directory *open_run(int64_t first_step)
     fsfm_run_directory *run = NULL;
     assert_ok(fsfm_run_directory_open(path, &run, &err), &err);
     assert_string_equal(fsfm_run_directory_path(run), path);
-    assert_ok(fsfm_run_directory_open_metrics(run, first_step, &err), &err);
+    assert_ok(fsfm_run_directory_open_metrics(run, first_step, true, &err), &err);
     return run;
 }
 
@@ -136,6 +136,28 @@ static void resume_cuts_what_is_done_again(void **state)
     run = open_run(0);
     fsfm_run_directory_close(&run);
     assert_records("start 0 ");
+}
+
+/* A stop puts an evaluation off; done after a resume that was killed soon, it is done once more. */
+static void evaluation_put_off_is_cut(void **state)
+{
+    (void)state;
+    fsfm_error err;
+    fsfm_run_directory *run = open_run(0);
+    record(run, "train", 0, NULL);
+    record(run, "eval", 0, NULL);
+    record(run, "train", 1, NULL);
+    record(run, "event", 2, "stop");
+    record(run, "event", 2, "resume");
+    record(run, "eval", 1, NULL);
+    fsfm_run_directory_close(&run);
+    run = open_run(2);
+    fsfm_run_directory_close(&run);
+    assert_records("train 0 eval 0 train 1 stop 2 resume 2 eval 1 ");
+    assert_ok(fsfm_run_directory_open(path, &run, &err), &err);
+    assert_ok(fsfm_run_directory_open_metrics(run, 2, false, &err), &err);
+    fsfm_run_directory_close(&run);
+    assert_records("train 0 eval 0 train 1 stop 2 resume 2 ");
 }
 
 static void append_text(const char *text)
@@ -274,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_are_whole_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(resume_cuts_what_is_done_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(evaluation_put_off_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(half_line_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_keys_at_the_top_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_record_is_refused, set_up, tear_down),
