@@ -66,10 +66,13 @@ static fsfm_status load(fsfm_comm *comm, int argc, char **argv, fsfm_settings *s
     if (st == FSFM_OK && !settings->run.dir[0])
         st = fsfm_fail(err, FSFM_ERR_ARG, "run.dir: expected the folder of the run, found nothing");
     if (st == FSFM_OK) st = fsfm_settings_write(settings, config, err);
-    /* The same on all ranks, so that its message needs no rank. */
-    const fsfm_status agreed = fsfm_comm_agree(comm, st, st == FSFM_OK ? err : NULL);
-    if (agreed == FSFM_OK && warning[0]) fsfm_log_line(log, "warning: %s", warning);
-    return agreed;
+    int64_t failed = st != FSFM_OK;
+    fsfm_comm_sum_i64(comm, &failed, 1);
+    if (failed == fsfm_comm_size(comm)) return st; /* alike on all ranks: the message needs no rank */
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    FSFM_TRY(fsfm_comm_agree_text(comm, "the configuration", *config, err));
+    if (warning[0]) fsfm_log_line(log, "warning: %s", warning);
+    return FSFM_OK;
 }
 
 static int pretrain(int argc, char **argv, fsfm_error *err)

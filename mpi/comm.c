@@ -158,6 +158,24 @@ void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int r
     }
 }
 
+/* FNV-1a: told apart are files that differ by mistake, not by intent. */
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
+fsfm_status fsfm_comm_agree_text(fsfm_comm *comm, const char *what, const char *text, fsfm_error *err)
+{
+    const uint64_t mine = hash_text(text);
+    uint64_t first = mine;
+    fsfm_status st = FSFM_OK;
+    fsfm_comm_broadcast(comm, &first, (int64_t)sizeof first, 0);
+    if (first != mine) st = fsfm_fail(err, FSFM_ERR_ARG, "%s: not the same as on rank 0", what);
+    return fsfm_comm_agree(comm, st, err);
+}
+
 /* In place; elements of type, size_bytes each. */
 static void reduce_all(fsfm_comm *comm, void *values, int64_t count, size_t size_bytes, MPI_Datatype type,
                        MPI_Op op)

@@ -33,6 +33,10 @@ const char *fsfm_comm_library(char *out, size_t size_bytes);
 FSFM_MUST_USE
 fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err);
 
+/* Fails with FSFM_ERR_ARG, naming what and the lowest rank whose text is not rank 0's, on all ranks. */
+FSFM_MUST_USE
+fsfm_status fsfm_comm_agree_text(fsfm_comm *comm, const char *what, const char *text, fsfm_error *err);
+
 void fsfm_comm_barrier(fsfm_comm *comm);
 void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root);
 void fsfm_comm_sum_i64(fsfm_comm *comm, int64_t *values, int64_t count);

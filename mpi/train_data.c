@@ -128,7 +128,9 @@ fsfm_status fsfm_train_data_open(fsfm_comm *comm, const fsfm_train_job *job, fsf
         st = fsfm_dataset_check_shards(data->sets[i], rank, ranks, err);
     if (st == FSFM_OK && data->eval_set) st = fsfm_dataset_check_shards(data->eval_set, rank, ranks, err);
     if (st == FSFM_OK) find_normalisation(data);
-    return fsfm_comm_agree(comm, st, err);
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    /* Nodes may see different folders under one path, or one of them before a change. */
+    return fsfm_comm_agree_text(comm, "the dataset's checksum", data->checksums, err);
 }
 
 void fsfm_train_data_close(fsfm_train_data *data)
