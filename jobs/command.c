@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/number.h"
@@ -18,6 +19,14 @@ int fsfm_exit_code(fsfm_status status)
     case FSFM_ERR_INTERRUPTED: return FSFM_EXIT_REQUEUE;
     default: return FSFM_EXIT_FAILED;
     }
+}
+
+void fsfm_command_print_error(fsfm_error *err)
+{
+    if (!err->message[0]) return;
+    fflush(stdout); /* what was said before the end stands before it */
+    fprintf(stderr, "fsfm: %s\n", err->message);
+    err->message[0] = '\0';
 }
 
 /* The entry of known that is the first length characters of word. */

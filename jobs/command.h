@@ -22,6 +22,10 @@ typedef struct {
 
 /* FSFM_ERR_ARG -> 2, FSFM_ERR_INTERRUPTED -> 75, other failures -> 1, FSFM_OK -> 0. */
 int fsfm_exit_code(fsfm_status status);
+/* Prints err's line and empties it; nothing if it is empty. A command on ranks does so on rank 0 before
+ * fsfm_comm_stop(): mpirun ends everybody as soon as one rank exits with a failure, and may drop what is
+ * printed later. */
+void fsfm_command_print_error(fsfm_error *err);
 
 extern const fsfm_command fsfm_command_config, fsfm_command_synth, fsfm_command_pack, fsfm_command_inspect,
     fsfm_command_mask, fsfm_command_pretrain, fsfm_command_verify;

@@ -75,10 +75,7 @@ static int run_command(int argc, char **argv)
         }
         fsfm_error err = {FSFM_OK, ""};
         const int code = commands[i]->run(argc - 1, argv + 1, &err);
-        if (code != FSFM_EXIT_DONE && err.message[0]) {
-            fflush(stdout); /* what was said before the end stands before it */
-            fprintf(stderr, "fsfm: %s\n", err.message);
-        }
+        if (code != FSFM_EXIT_DONE) fsfm_command_print_error(&err);
         return code;
     }
     return fail_command(argv[0]);

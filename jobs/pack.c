@@ -127,9 +127,10 @@ static int run(int argc, char **argv, fsfm_error *err)
     fsfm_log_open(&log, is_root ? stdout : NULL);
     st = fsfm_comm_agree(comm, parse(argc, argv, &options, err), err);
     if (st == FSFM_OK) st = pack(comm, &options, &log, err);
+    if (!is_root) err->message[0] = '\0'; /* rank 0 has it too, and prints it */
     fsfm_log_close(&log);
+    if (st != FSFM_OK) fsfm_command_print_error(err);
     fsfm_comm_stop(&comm);
-    if (!is_root) err->message[0] = '\0';
     return fsfm_exit_code(st);
 }
 

@@ -95,6 +95,7 @@ static int pretrain(int argc, char **argv, fsfm_error *err)
     if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
     if (!is_first) err->message[0] = 0; /* rank 0 has it too, and prints it */
     fsfm_log_close(&log);
+    if (st != FSFM_OK) fsfm_command_print_error(err);
     free(config);
     free(settings);
     fsfm_comm_stop(&comm);
