@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Bad input as a user meets it, on 1 and on 2 ranks: one line that says where and what, once, the right exit code, no hang.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 16
 small+=(train.global_batch=8 train.reduction=exact train.slices=2 train.epochs=10 train.max_steps=2 run.threads=1)
 data=$work/data

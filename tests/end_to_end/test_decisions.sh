@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every value of a decision of the method, as a run of three steps: with exact reduction the same text of records and the
 # same weights on 1 and on 2 ranks; and each value differs from the default, so that none is ignored.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 24
 "$FSFM" synth "$work/more-faces" --count 12 --seed 8 >/dev/null && "$FSFM" pack "$work/more-faces" "$work/more" >/dev/null ||
     fail "a second dataset"

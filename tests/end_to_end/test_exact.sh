@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # train.reduction exact: the same text of losses and the same weights on 1, 2, 4 and 8 ranks and with 1 and 2 threads, with
 # every id.loss; fast differs by rounding only.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 40
 exact=("${small[@]}" train.global_batch=16 train.reduction=exact train.slices=8 train.max_steps=5 eval.share=0.2
     eval.every_epochs=1)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A run that slept while another took its folder over ends with 1 when it wakes, and neither writes nor removes a checkpoint.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 24
 exact=("${small[@]}" train.global_batch=8 train.epochs=9000 train.max_steps=6000 checkpoint.every_steps=5 log.every_steps=1)
 for ranks in alone 2; do

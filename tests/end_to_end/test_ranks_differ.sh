@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A rank that finds another configuration or dataset than the others, or none, ends the run at its start with one clear line.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 24
 rm -rf "$work/faces"
 "$FSFM" synth "$work/faces" --count 40 --seed 8 >/dev/null && "$FSFM" pack "$work/faces" "$work/more" >/dev/null ||

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A run stopped and resumed ends as one never stopped: by TERM, USR1 under mpirun, a file STOP, the time limit, kill -9 and
 # a damaged checkpoint; on another number of ranks.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 24
 steps=40
 exact=("${small[@]}" train.global_batch=8 train.reduction=exact train.slices=4 train.epochs=20 train.max_steps=$steps

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # data.stage: a run reads the copy on the node's disk, and gets the same losses from it.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 16
 small+=(train.global_batch=8 train.max_steps=3)
 "$FSFM" pretrain "${small[@]}" run.dir="$work/direct" >/dev/null || fail "a run on the dataset itself"

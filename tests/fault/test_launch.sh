@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # jobs/launch.sh: TERM, INT and HUP save and stop a run under mpirun, which gives 75; other exit codes are passed on.
-. "$SOURCE/tests/support/runs.sh"
+. "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 16
 launch=(bash "$SOURCE/jobs/launch.sh" --oversubscribe --bind-to none -n 2)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # runs.sh - sourced by end-to-end scripts: a small dataset and what to compare of two runs. Needs FSFM, SOURCE, RANKS.
 set -u
-work=$(mktemp -d "${TMPDIR:-/tmp}/fsfm-test.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/fsfm-test.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 fail() {
     echo "FAIL: $*"
