@@ -3,8 +3,8 @@
  * gaps, Linear to the decoder's width, fixed position table, blocks, norm, Linear to the patch's pixels.
  *
  * The mask token fills the gaps at the encoder's width, before the Linear; as a Linear treats tokens alone,
- * it is applied to the tokens seen and once to the mask token, and the gaps are filled behind it: exact.
- * `plain` fills first. */
+ * it is applied to the tokens seen and once to the mask token (whose floats are taken as activations: fp32
+ * only), and the gaps are filled behind it: exact. `plain` fills first. */
 #ifndef FSFM_CORE_MODEL_PIXEL_DECODER_H
 #define FSFM_CORE_MODEL_PIXEL_DECODER_H
 
