@@ -151,6 +151,16 @@ static fsfm_status open_now(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
     return FSFM_OK;
 }
 
+uint64_t fsfm_dataset_memory_bytes(const fsfm_shard_kind *kind, int64_t count)
+{
+    const fsfm_shard_layout layout = {.count = count,
+                                      .image_offset = kind->encoding == FSFM_ENCODING_JPEG,
+                                      .map_offset = kind->has_regions,
+                                      .label = kind->has_labels}; /* not 0: the table is there */
+    const uint64_t bytes = fsfm_shard_tables_bytes(&layout);
+    return bytes < TABLES_BYTES_MAX ? bytes : TABLES_BYTES_MAX;
+}
+
 static fsfm_status open_shard_once(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
 {
     open_shard *shard = &dataset->shards[s];

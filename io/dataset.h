@@ -46,6 +46,8 @@ const char *fsfm_dataset_folder(const fsfm_dataset *dataset);
  * opened when a sample of theirs is first asked for. Checks each against dataset.yaml (kind, count). */
 FSFM_MUST_USE
 fsfm_status fsfm_dataset_check_shards(fsfm_dataset *dataset, int64_t first, int64_t stride, fsfm_error *err);
+/* Memory for what an open dataset of count such samples keeps of them. */
+uint64_t fsfm_dataset_memory_bytes(const fsfm_shard_kind *kind, int64_t count);
 /* Number of shard files opened so far. */
 int64_t fsfm_dataset_opens(const fsfm_dataset *dataset);
 /* Sample index in id order, as fsfm_shard_pread(). Messages name shard and place. */

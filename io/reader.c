@@ -144,16 +144,33 @@ static void layout_slot(fsfm_arena *arena, const fsfm_reader_plan *plan, reader_
     if (plan->wants_target_mask) slot->target_mask = fsfm_arena_bytes(arena, masks);
 }
 
+static size_t measure_slot(const fsfm_reader_plan *plan)
+{
+    fsfm_arena arena = {.base = NULL};
+    layout_slot(&arena, plan, &(reader_slot){.images = NULL});
+    return arena.used_bytes;
+}
+
+/* As many as there is memory for, but no more than there are batches. */
+static int64_t count_slots(const fsfm_reader_plan *plan, size_t slot_bytes)
+{
+    const int64_t batches = plan->end_batch - plan->first_batch, least = plan->hold + 1;
+    const int64_t room = plan->prefetch_bytes / (int64_t)slot_bytes, slots = room < batches ? room : batches;
+    return slots < least ? least : slots;
+}
+
+uint64_t fsfm_reader_memory_bytes(const fsfm_reader_plan *plan)
+{
+    const size_t slot_bytes = measure_slot(plan);
+    return (uint64_t)slot_bytes * (uint64_t)count_slots(plan, slot_bytes) +
+           (uint64_t)plan->threads * fsfm_row_maker_memory_bytes(plan);
+}
+
 static fsfm_status make_slots(fsfm_reader *reader, fsfm_error *err)
 {
     const fsfm_reader_plan *plan = &reader->plan;
-    const int64_t batches = plan->end_batch - plan->first_batch, least = plan->hold + 1;
-    fsfm_arena arena = {.base = NULL};
-    layout_slot(&arena, plan, &(reader_slot){.images = NULL});
-    const size_t slot_bytes = arena.used_bytes;
-    int64_t slots = plan->prefetch_bytes / (int64_t)slot_bytes;
-    if (slots > batches) slots = batches;
-    reader->slot_count = slots < least ? least : slots;
+    const size_t slot_bytes = measure_slot(plan);
+    reader->slot_count = count_slots(plan, slot_bytes);
     const size_t bytes = slot_bytes * (size_t)reader->slot_count;
     reader->slots = calloc((size_t)reader->slot_count, sizeof *reader->slots);
     reader->memory = aligned_alloc(FSFM_ARENA_ALIGN, bytes);
@@ -161,7 +178,7 @@ static fsfm_status make_slots(fsfm_reader *reader, fsfm_error *err)
         return fsfm_fail(err, FSFM_ERR_MEMORY,
                          "no memory for %" PRId64 " batches of %" PRId64 " samples: %zu MiB",
                          reader->slot_count, plan->batch_size, bytes >> 20);
-    arena = (fsfm_arena){.base = reader->memory, .limit_bytes = bytes};
+    fsfm_arena arena = {.base = reader->memory, .limit_bytes = bytes};
     for (int64_t i = 0; i < reader->slot_count; i++) {
         layout_slot(&arena, plan, &reader->slots[i]);
         memset(reader->slots[i].bad, 0, (size_t)plan->batch_size * sizeof(fsfm_bad_node *));

@@ -70,6 +70,8 @@ typedef struct fsfm_reader fsfm_reader;
 /* Starts the threads. plan is copied. */
 FSFM_MUST_USE
 fsfm_status fsfm_reader_open(const fsfm_reader_plan *plan, fsfm_reader **out, fsfm_error *err);
+/* Memory that it takes, from sizes and options alone: sources and sampler are not looked at. */
+uint64_t fsfm_reader_memory_bytes(const fsfm_reader_plan *plan);
 /* Waits for the next batch in order. It stays valid until fsfm_reader_release() gives it back; batches are
  * given back in the order in which they came. *out has B = 0 behind the last one. Fails with what a thread
  * ran into (a shard that cannot be read). */

@@ -40,6 +40,13 @@ void fsfm_bad_list_free(fsfm_bad_node **list)
     }
 }
 
+uint64_t fsfm_row_maker_memory_bytes(const fsfm_reader_plan *plan)
+{
+    const uint64_t pixels = (uint64_t)plan->size * (uint64_t)plan->size;
+    const uint64_t stored = pixels; /* a JPEG file, a deflated map */
+    return 2 * pixels + stored + (plan->view == FSFM_VIEW_CROP ? 3 * pixels : 0);
+}
+
 fsfm_status fsfm_row_maker_create(const fsfm_reader_plan *plan, fsfm_row_maker **out, fsfm_error *err)
 {
     const size_t pixels = (size_t)plan->size * (size_t)plan->size,

@@ -23,6 +23,7 @@ typedef struct {
 
 /* One thread's buffers. */
 typedef struct fsfm_row_maker fsfm_row_maker;
+uint64_t fsfm_row_maker_memory_bytes(const fsfm_reader_plan *plan); /* about */
 FSFM_MUST_USE
 fsfm_status fsfm_row_maker_create(const fsfm_reader_plan *plan, fsfm_row_maker **out, fsfm_error *err);
 void fsfm_row_maker_free(fsfm_row_maker **maker); /* accepts NULL */

@@ -29,6 +29,14 @@ void fsfm_command_print_error(fsfm_error *err)
     err->message[0] = '\0';
 }
 
+fsfm_status fsfm_command_end(fsfm_comm **comm, fsfm_status st, fsfm_error *err)
+{
+    if (fsfm_comm_rank(*comm) != 0) err->message[0] = '\0'; /* rank 0 has it too */
+    if (st != FSFM_OK) fsfm_command_print_error(err);
+    fsfm_comm_stop(comm);
+    return st;
+}
+
 /* The entry of known that is the first length characters of word. */
 static const char *find(const char *word, size_t length, const char *const *known)
 {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
+#include "mpi/comm.h"
 
 enum { FSFM_EXIT_DONE = 0, FSFM_EXIT_FAILED = 1, FSFM_EXIT_USAGE = 2, FSFM_EXIT_REQUEUE = 75 };
 
@@ -26,9 +27,12 @@ int fsfm_exit_code(fsfm_status status);
  * fsfm_comm_stop(): mpirun ends everybody as soon as one rank exits with a failure, and may drop what is
  * printed later. */
 void fsfm_command_print_error(fsfm_error *err);
+/* Collective: what every command on ranks ends with. Rank 0 prints err's line where st is a failure, the
+ * others empty it, MPI stops. Returns st. */
+fsfm_status fsfm_command_end(fsfm_comm **comm, fsfm_status st, fsfm_error *err);
 
 extern const fsfm_command fsfm_command_config, fsfm_command_synth, fsfm_command_pack, fsfm_command_inspect,
-    fsfm_command_mask, fsfm_command_pretrain, fsfm_command_verify;
+    fsfm_command_mask, fsfm_command_pretrain, fsfm_command_verify, fsfm_command_bench, fsfm_command_plan;
 
 /* Arguments: "--name value" or "--name=value" among words. */
 typedef struct {

@@ -93,13 +93,10 @@ static int pretrain(int argc, char **argv, fsfm_error *err)
     st = fsfm_comm_agree(comm, st, err);
     if (st == FSFM_OK) st = load(comm, argc, argv, settings, &config, &log, err);
     if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
-    if (!is_first) err->message[0] = 0; /* rank 0 has it too, and prints it */
     fsfm_log_close(&log);
-    if (st != FSFM_OK) fsfm_command_print_error(err);
     free(config);
     free(settings);
-    fsfm_comm_stop(&comm);
-    return fsfm_exit_code(st);
+    return fsfm_exit_code(fsfm_command_end(&comm, st, err));
 }
 
 const fsfm_command fsfm_command_pretrain = {

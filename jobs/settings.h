@@ -46,6 +46,15 @@ const fsfm_option *fsfm_settings_find(fsfm_settings *settings, const char *key, 
 FSFM_MUST_USE
 fsfm_status fsfm_settings_load(const char *file, int override_count, char *const *overrides,
                                fsfm_settings *out, char warning[256], fsfm_error *err);
+/* An option of a command that stands for a key. */
+typedef struct {
+    const char *option, *key, *value; /* "--preset", "model.preset", "vit_s16" */
+} fsfm_settings_word;
+/* The same without a file: the defaults, changed by words. Errors read "--preset: expected ..., found ...".
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_settings_from_options(const fsfm_settings_word *words, int count, fsfm_settings *out,
+                                       fsfm_error *err);
 /* The resolved configuration as YAML, every key with its value; an owned string. Reading it gives the same
  * settings. */
 FSFM_MUST_USE

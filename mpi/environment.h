@@ -24,4 +24,7 @@ fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsf
                                     fsfm_error *err);
 /* Bytes of memory that this process may use: the machine's, or the limit of its control group. */
 uint64_t fsfm_environment_memory_bytes(void);
+/* Resident memory of this process: now, and the most so far. */
+uint64_t fsfm_environment_rss_bytes(void);
+uint64_t fsfm_environment_peak_rss_bytes(void);
 #endif

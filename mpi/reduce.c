@@ -117,6 +117,15 @@ void fsfm_reduce_close(fsfm_reduce **reduce)
     *reduce = NULL;
 }
 
+uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks)
+{
+    const uint64_t gradients = (uint64_t)setup->count * sizeof(float);
+    uint64_t bytes = ranks > 1 ? gradients / 2 : 0;
+    if (setup->kind == FSFM_REDUCTION_FAST) return ranks > 1 ? gradients : 0;
+    for (int64_t held = 1; held < setup->slices / ranks; held *= 2) bytes += gradients;
+    return bytes;
+}
+
 static int64_t bucket_length(const fsfm_reduce *reduce, int64_t bucket)
 {
     const int64_t left = reduce->setup.count - bucket * reduce->bucket_floats;

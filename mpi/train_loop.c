@@ -191,6 +191,7 @@ fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log 
     train->log = log;
     train->rank = fsfm_comm_rank(comm);
     train->ranks = fsfm_comm_size(comm);
+    train->local_ranks = fsfm_comm_local_size(comm);
     if ((st = fsfm_train_setup(train, err)) != FSFM_OK) goto done;
     fsfm_train_log_header(train);
     if ((st = fsfm_train_load(train, &is_resumed, err)) != FSFM_OK) goto done;

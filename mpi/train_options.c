@@ -6,19 +6,24 @@
 enum { STEPS_MAX = 1000000000 };
 
 static const char *const precision_names[] = {"fp32", "bf16", NULL}; /* as fsfm_precision */
+static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
 static const char *const reduction_names[] = {"fast", "exact", NULL};
 
 const fsfm_option fsfm_train_options_table[] = {
     {"train.global_batch", FSFM_OPTION_INT, MEMBER(global_batch), "256", 1, 1 << 24, NULL, "images",
      "images of one optimiser step, over all ranks and accumulation", false},
     {"train.micro_batch", FSFM_OPTION_INT_OR_AUTO, MEMBER(micro_batch), "auto", 1, 1 << 20, NULL, "images",
-     "images that a rank computes at once; auto: the slice (exact), or what fits in memory", true},
+     "images that a rank computes at once; auto: the slice (exact), or what is fast and fits in memory",
+     true},
     {"train.epochs", FSFM_OPTION_REAL, MEMBER(epochs), "400", 0.001, 1e6, NULL, "epochs",
      "length of the run and of its schedules", false},
     {"train.max_steps", FSFM_OPTION_INT, MEMBER(max_steps), "0", 0, STEPS_MAX, NULL, "steps",
      "end here although the schedule goes on; 0: at the end of the schedule", true},
     {"train.precision", FSFM_OPTION_CHOICE, MEMBER(precision), "fp32", 0, 0, precision_names, "",
      "format of activations and matrix products; weights, losses and norms stay fp32", false},
+    {"train.recompute", FSFM_OPTION_CHOICE, MEMBER(recompute), "gelu", 0, 0, recompute_names, "",
+     "what backward computes again to save memory: nothing, GELU and norms, or whole blocks; the same bits",
+     true},
     {"train.reduction", FSFM_OPTION_CHOICE, MEMBER(reduction), "fast", 0, 0, reduction_names, "",
      "sum gradients fast, or exact: the same bits on any number of ranks and threads", false},
     {"train.slices", FSFM_OPTION_INT, MEMBER(slices), "8", 1, 1024, NULL, "",

@@ -4,6 +4,7 @@
 #define FSFM_MPI_TRAIN_OPTIONS_H
 
 #include "core/base/options.h"
+#include "core/model/model_options.h"
 
 typedef enum { FSFM_REDUCTION_FAST, FSFM_REDUCTION_EXACT } fsfm_reduction;
 
@@ -12,6 +13,7 @@ typedef struct {
     double epochs;
     int64_t max_steps; /* 0: all */
     int precision;     /* fsfm_precision */
+    fsfm_recompute recompute;
     fsfm_reduction reduction;
     int64_t slices; /* a power of two */
     int64_t max_bad_steps;

@@ -7,6 +7,7 @@
 #include "core/base/thread_pool.h"
 #include "core/mask/strategy.h"
 #include "io/file.h"
+#include "mpi/micro_batch.h"
 #include "mpi/train_state.h"
 
 enum { EVAL_BATCH_MAX = 16 };
@@ -16,7 +17,7 @@ static bool is_power_of_two(int64_t n)
     return n > 0 && (n & (n - 1)) == 0;
 }
 
-static fsfm_learner_setup learner_setup(const fsfm_train *train, int64_t micro_batch)
+fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t micro_batch)
 {
     const fsfm_train_job *job = train->job;
     fsfm_learner_setup setup = {
@@ -25,35 +26,13 @@ static fsfm_learner_setup learner_setup(const fsfm_train *train, int64_t micro_b
         .kept = train->data.feed.patches - train->data.feed.budget,
         .global_batch = job->train->global_batch,
         .local_batch = train->local_batch,
+        .recompute = job->train->recompute,
     };
     for (int c = 0; c < 3; c++) {
         setup.mean[c] = (float)train->data.mean[c];
         setup.std[c] = (float)train->data.std[c];
     }
     return setup;
-}
-
-/* Largest divisor of the local batch that takes at most half of this rank's part of the machine's memory: of
- * all there is, not of what happens to be free, so that equal machines choose alike. */
-static fsfm_status choose_micro_batch(fsfm_train *train, fsfm_error *err)
-{
-    const uint64_t budget = fsfm_environment_memory_bytes() / 2 / (uint64_t)fsfm_comm_local_size(train->comm);
-    int64_t smallest = 0;
-    fsfm_status st = FSFM_OK;
-    for (int64_t B = train->local_batch; B >= 1; B--) {
-        const fsfm_learner_setup setup = learner_setup(train, B);
-        fsfm_learner_memory m;
-        if (train->local_batch % B) continue;
-        if ((st = fsfm_learner_measure(train->dev, &setup, &m, err)) != FSFM_OK) break;
-        train->micro_batch = B;
-        if ((uint64_t)m.parameters + m.gradients + m.optimizer + m.target + m.activations + m.batch <= budget)
-            break;
-    }
-    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
-    smallest = -train->micro_batch; /* every rank's choice divides the local batch, so the smallest does */
-    fsfm_comm_max_i64(train->comm, &smallest, 1);
-    train->micro_batch = -smallest;
-    return FSFM_OK;
 }
 
 static fsfm_status check_exact(const fsfm_train *train, fsfm_error *err)
@@ -113,7 +92,11 @@ static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
      * not, as its numbers would then depend on the ranks. */
     if (train->micro_batch > 0 && train->eval_batch > train->micro_batch)
         train->eval_batch = train->micro_batch;
-    if (train->micro_batch == 0) FSFM_TRY(choose_micro_batch(train, err));
+    if (train->micro_batch == 0) {
+        const fsfm_learner_setup setup = fsfm_train_learner_setup(train, 0);
+        FSFM_TRY(fsfm_micro_batch_auto(train->comm, train->local_ranks, train->dev, &setup, train->eval_batch,
+                                       &train->micro_batch, err));
+    }
     if (train->local_batch % train->micro_batch)
         return fsfm_fail(err, FSFM_ERR_ARG,
                          "train.micro_batch: expected a divisor of the %" PRId64
@@ -143,7 +126,7 @@ static fsfm_status shape_run(fsfm_train *train, fsfm_error *err)
                      job->train->epochs, train->steps_per_epoch);
 }
 
-static fsfm_status open_device(fsfm_train *train, fsfm_error *err)
+fsfm_status fsfm_train_open_device(fsfm_train *train, fsfm_error *err)
 {
     const fsfm_train_job *job = train->job;
     int threads = (int)job->threads;
@@ -159,7 +142,7 @@ static fsfm_status open_device(fsfm_train *train, fsfm_error *err)
 static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
 {
     const fsfm_train_job *job = train->job;
-    const fsfm_learner_setup setup = learner_setup(train, train->micro_batch);
+    const fsfm_learner_setup setup = fsfm_train_learner_setup(train, train->micro_batch);
     const size_t row_bytes = (size_t)job->model->projection_size * sizeof(float);
     FSFM_TRY(fsfm_learner_open(train->dev, &setup, &train->learner, err));
     const fsfm_reduce_setup reduce = {
@@ -197,15 +180,24 @@ static fsfm_status open_checkpoints(fsfm_train *train, fsfm_error *err)
     return fsfm_checkpointer_open(&setup, &train->checkpoints, err);
 }
 
+fsfm_status fsfm_train_shape(fsfm_train *train, fsfm_error *err)
+{
+    FSFM_TRY(shape_step(train, err));
+    return shape_run(train, err);
+}
+
+fsfm_status fsfm_train_open_learner(fsfm_train *train, fsfm_error *err)
+{
+    return fsfm_comm_agree(train->comm, open_learner(train, err), err);
+}
+
 fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
 {
     fsfm_status st = FSFM_OK;
     FSFM_TRY(fsfm_train_data_open(train->comm, train->job, &train->data, err));
-    FSFM_TRY(open_device(train, err));
-    st = shape_step(train, err);
-    if (st == FSFM_OK) st = shape_run(train, err);
-    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
-    FSFM_TRY(fsfm_comm_agree(train->comm, open_learner(train, err), err));
+    FSFM_TRY(fsfm_train_open_device(train, err));
+    FSFM_TRY(fsfm_comm_agree(train->comm, fsfm_train_shape(train, err), err));
+    FSFM_TRY(fsfm_train_open_learner(train, err));
     if (train->rank == 0) {
         st = fsfm_run_directory_open(train->job->run_dir, &train->run, err);
         if (st == FSFM_OK) st = open_checkpoints(train, err);
@@ -214,7 +206,7 @@ fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
     return fsfm_comm_agree(train->comm, st, err);
 }
 
-fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err)
+fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train)
 {
     fsfm_reader_plan plan = fsfm_train_data_plan(&train->data, false);
     plan.share_first = train->rank * train->local_batch;
@@ -223,6 +215,12 @@ fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err)
     plan.first_batch = train->at.step * train->micro_count;
     plan.end_batch = train->end_step * train->micro_count;
     plan.hold = train->micro_count;
+    return plan;
+}
+
+fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_reader_plan plan = fsfm_train_reader_plan(train);
     return fsfm_comm_agree(train->comm, fsfm_reader_open(&plan, &train->reader, err), err);
 }
 

@@ -48,7 +48,7 @@ static fsfm_status init_weights(fsfm_train *train, float *values, fsfm_error *er
     return FSFM_OK;
 }
 
-static fsfm_status start_anew(fsfm_train *train, float *values, fsfm_error *err)
+fsfm_status fsfm_train_start_anew(fsfm_train *train, float *values, fsfm_error *err)
 {
     const fsfm_train_job *job = train->job;
     fsfm_checkpoint_counters *at = &train->at;
@@ -107,7 +107,8 @@ fsfm_status fsfm_train_load(fsfm_train *train, bool *is_resumed, fsfm_error *err
     fsfm_comm_broadcast(comm, &found, (int64_t)sizeof found, 0);
     *is_resumed = found;
     if (!found) {
-        st = start_anew(train, work ? work : fsfm_checkpointer_snapshot(train->checkpoints)->values[0], err);
+        st = fsfm_train_start_anew(
+            train, work ? work : fsfm_checkpointer_snapshot(train->checkpoints)->values[0], err);
         goto done;
     }
     if (train->rank == 0) train->at = fsfm_checkpointer_snapshot(train->checkpoints)->counters;

@@ -16,7 +16,7 @@
 typedef struct {
     fsfm_losses losses;
     fsfm_learner_totals totals;
-    double norm, lr, ema_momentum;
+    double norm, norm_squared, lr, ema_momentum;
     bool is_bad; /* not finite: skipped */
     fsfm_stop_reason stop;
 } fsfm_step_outcome;
@@ -25,7 +25,7 @@ typedef struct {
     const fsfm_train_job *job;
     fsfm_comm *comm;
     fsfm_log *log;
-    int rank, ranks;
+    int rank, ranks, local_ranks; /* local: on this machine */
 
     fsfm_train_data data;
     fsfm_device *dev;
@@ -69,6 +69,17 @@ typedef struct {
  */
 FSFM_MUST_USE
 fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err);
+/* Its parts behind the data: the device; the shape of a step and of the run, not collective but for
+ * train.micro_batch auto; learner and reduction. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_open_device(fsfm_train *train, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_train_shape(fsfm_train *train, fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_train_open_learner(fsfm_train *train, fsfm_error *err);
+/* Not collective: what the learner and the reader are opened with, once the shape is known. */
+fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t micro_batch);
+fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train);
 /* The reader, from step at.step on. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err);
@@ -84,9 +95,20 @@ fsfm_status fsfm_train_save(fsfm_train *train, bool is_best, fsfm_error *err);
  * one. */
 fsfm_status fsfm_train_report_saved(fsfm_train *train, bool waits, fsfm_error *err);
 
-/* train_step.c */
+/* train_state.c: random weights by the run's seed (or model.init's), the target a copy of them. values:
+ * scratch of total_floats. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_start_anew(fsfm_train *train, float *values, fsfm_error *err);
+
+/* train_step.c: one step from the reader's next batches. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
+/* The computing in it, on train->batches: gradients, losses and norm of the global batch. out->totals is in,
+ * the rest but stop out. Ranks that fail return what they failed with: to be agreed upon. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
+/* Not collective: then clip, AdamW and EMA. A failure is left in train->pending. */
+void fsfm_train_update(fsfm_train *train, const fsfm_step_outcome *out);
 /* Adds damaged samples that this rank met to the run's list, tells of new ones, fails if they are too many.
  */
 FSFM_MUST_USE

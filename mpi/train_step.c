@@ -100,12 +100,29 @@ static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_total
     return UNLESS_FAILED(st, finished);
 }
 
-static void update(fsfm_train *train, fsfm_step_outcome *out, double norm_squared)
+fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
+{
+    const bool has_target = fsfm_learner_has_target(train->learner);
+    fsfm_learner_sums sums = {0};
+    fsfm_status st = compute_gradients(train, &out->totals, &sums, err);
+    UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &out->norm_squared, err));
+    out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
+    out->ema_momentum = train->job->model->target_update == FSFM_TARGET_EMA && has_target
+                            ? fsfm_schedule_momentum(&train->schedule, train->at.step)
+                            : NAN;
+    out->losses = fsfm_losses_from_sums(train->job->model, &sums, &out->totals);
+    out->norm = sqrt(out->norm_squared);
+    out->is_bad = !isfinite(out->losses.loss) || !isfinite(out->norm_squared);
+    if (!has_target) out->losses.sim = NAN;
+    return st;
+}
+
+void fsfm_train_update(fsfm_train *train, const fsfm_step_outcome *out)
 {
     const fsfm_learner_update step = {.lr = out->lr,
                                       .ema_momentum =
                                           fsfm_schedule_momentum(&train->schedule, train->at.step),
-                                      .norm_squared = norm_squared,
+                                      .norm_squared = out->norm_squared,
                                       .adam_t = train->at.adam_t + 1};
     train->pending.status = fsfm_learner_finish_step(train->learner, &step, &train->pending);
     train->at.adam_t++;
@@ -149,24 +166,10 @@ static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
 {
     const double began_s = fsfm_clock_monotonic_s();
-    fsfm_learner_sums sums = {0};
-    double norm_squared = 0;
-    fsfm_status st = FSFM_OK;
     memset(out, 0, sizeof *out);
-    out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
-    out->ema_momentum =
-        train->job->model->target_update == FSFM_TARGET_EMA && fsfm_learner_has_target(train->learner)
-            ? fsfm_schedule_momentum(&train->schedule, train->at.step)
-            : NAN;
     FSFM_TRY(take_batches(train, &out->totals, err));
-    st = compute_gradients(train, &out->totals, &sums, err);
-    UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &norm_squared, err));
-    out->losses = fsfm_losses_from_sums(train->job->model, &sums, &out->totals);
-    out->norm = sqrt(norm_squared);
-    out->is_bad = !isfinite(out->losses.loss) || !isfinite(norm_squared);
-    if (!fsfm_learner_has_target(train->learner)) out->losses.sim = NAN;
-    FSFM_TRY(compare_notes(train, st, out, err));
-    if (!out->is_bad) update(train, out, norm_squared);
+    FSFM_TRY(compare_notes(train, fsfm_train_compute(train, out, err), out, err));
+    if (!out->is_bad) fsfm_train_update(train, out);
     for (int64_t m = 0; m < train->micro_count; m++) fsfm_reader_release(train->reader);
     train->at.bad_in_row = out->is_bad ? train->at.bad_in_row + 1 : 0;
     train->at.bad_steps += out->is_bad;

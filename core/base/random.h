@@ -24,7 +24,8 @@ typedef enum {
     FSFM_RANDOM_EVAL_SHARE,   /* which samples eval.share holds out */
     FSFM_RANDOM_AUGMENT,      /* flip and crop */
     FSFM_RANDOM_SYNTH,        /* drawn faces */
-    FSFM_RANDOM_TEST          /* for tests only */
+    FSFM_RANDOM_TEST,         /* for tests only */
+    FSFM_RANDOM_BENCH         /* images and regions to time a step on */
 } fsfm_random_purpose;
 
 typedef struct {

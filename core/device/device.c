@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/device/cpu/cpu_device.h"
+#include "core/device/cpu/peak.h"
 
 fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads, fsfm_device **out,
                              char note[160], fsfm_error *err)
@@ -17,9 +18,10 @@ fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, in
                          "device cuda: this build has no CUDA backend (use cpu or auto)");
     if (threads < 1)
         return fsfm_fail(err, FSFM_ERR_ARG, "cpu device: expected at least 1 thread, got %d", threads);
-    FSFM_TRY(fsfm_cpu_device_open(threads, out, err));
+    FSFM_TRY(fsfm_cpu_device_open(precision, threads, out, err));
     if (precision != (*out)->precision)
-        snprintf(note, 160, "the cpu device computes in fp32: bf16 was asked for");
+        snprintf(note, 160,
+                 "bf16 needs a processor with AVX512_BF16, which this one lacks: computing in fp32");
     return FSFM_OK;
 }
 
@@ -27,6 +29,17 @@ void fsfm_device_close(fsfm_device **dev)
 {
     if (*dev) fsfm_cpu_device_close(*dev);
     *dev = NULL;
+}
+
+fsfm_status fsfm_device_measure_peaks(fsfm_device *dev, const fsfm_product_shape *shapes, int count,
+                                      fsfm_device_peaks *out, fsfm_error *err)
+{
+    return fsfm_cpu_measure_peaks(dev, shapes, count, out, err);
+}
+
+fsfm_act *fsfm_act_after(const fsfm_device *dev, const fsfm_act *at, int64_t count)
+{
+    return (char *)at + (size_t)count * dev->act_bytes;
 }
 
 fsfm_act *fsfm_arena_acts(fsfm_arena *arena, const fsfm_device *dev, int64_t count)

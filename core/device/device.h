@@ -6,9 +6,16 @@
  * nothing. All arrays are dense and row-major. Axes: B images, T tokens (class token first), K kept patches,
  * L patches, C channels, H heads, D = C / H, P values per patch (patch * patch * 3), N rows.
  *
- * fsfm_act is an activation in the device's compute precision (float, or bfloat16); `float` is always float:
- * parameters, gradients, statistics. "Sets" means that the old contents do not matter; "adds" that they stay
+ * fsfm_act is a number in the device's compute precision (float, or bfloat16): activations, the matrices that
+ * they are multiplied with, Adam's second moments. `float` is always float: vectors of parameters, gradients,
+ * statistics, and the residual stream, which would
+ * gather the rounding of every block. "Sets" means that the old contents do not matter; "adds" that they stay
  * in.
+ *
+ * A matrix of weights takes 4 bytes an element on every device. In fp32 it is an array of floats; in bf16 it
+ * is the array of its elements rounded to bfloat16, which products read, followed by what was rounded off (16
+ * bits an element): together the float, exactly. set_matrix and get_matrix convert; adamw and ema know both
+ * forms.
  *
  * Results never depend on the number of threads: work is cut into pieces by shape alone, and every sum has
  * one order. */
@@ -32,35 +39,42 @@ typedef struct fsfm_device fsfm_device;
 typedef enum { FSFM_DEVICE_AUTO, FSFM_DEVICE_CPU, FSFM_DEVICE_CUDA } fsfm_device_kind;
 typedef enum { FSFM_PRECISION_FP32, FSFM_PRECISION_BF16 } fsfm_precision;
 
-/* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), bias (Cout) or
- * NULL, residual (N, Cout) or NULL, may be out. */
+/* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), rows of a matrix;
+ * bias (Cout) or NULL, residual (N, Cout) or NULL, may be out. out and residual are fsfm_act, or floats if
+ * out_is_float (the residual stream). active (N, Cout), where not NULL, = GELU(out), the exact one: x Phi(x);
+ * may be out, which is then not kept; not with a residual or out_is_float. */
 typedef struct {
     int64_t N, Cin, Cout;
-    const fsfm_act *x;
-    const float *weight, *bias;
-    const fsfm_act *residual;
-    fsfm_act *out;
+    const fsfm_act *x, *weight;
+    const float *bias;
+    bool out_is_float;
+    const void *residual;
+    void *out;
+    fsfm_act *active;
 } fsfm_linear_args;
 
 /* dx (N, Cin) = dout weight: set, or added if dx_adds; dx NULL: not wanted. dweight += dout^T x, dbias += sum
- * of dout over rows; each NULL: not wanted (x is then not read). */
+ * of dout over rows; each NULL: not wanted (x is then not read).
+ * hidden (N, Cin), where not NULL: x was GELU(hidden), and dx is the gradient of hidden (dx is wanted and
+ * set). active (N, Cin), where not NULL, is set to GELU(hidden) and taken for x. */
 typedef struct {
     int64_t N, Cin, Cout;
-    const fsfm_act *x;
-    const float *weight;
-    const fsfm_act *dout;
+    const fsfm_act *x, *weight, *dout;
     fsfm_act *dx;
     bool dx_adds;
     float *dweight, *dbias;
+    const fsfm_act *hidden;
+    fsfm_act *active;
 } fsfm_linear_backward_args;
 
 /* out = (x - mean) rstd weight + bias over the last axis of (N, C), then max(0, .) if relu. mean, rstd (N)
- * are kept for backward; both NULL: not kept. out must not be x. */
+ * are kept for backward; both NULL: not kept. is_known: mean and rstd hold what an earlier call kept. out
+ * must not be x. x is fsfm_act, or floats if x_is_float. */
 typedef struct {
     int64_t N, C;
     float eps;
-    bool relu;
-    const fsfm_act *x;
+    bool relu, is_known, x_is_float;
+    const void *x;
     const float *weight, *bias;
     fsfm_act *out;
     float *mean, *rstd;
@@ -70,47 +84,39 @@ typedef struct {
  * be NULL. dx may be dout where it is set. */
 typedef struct {
     int64_t N, C;
-    bool relu;
-    const fsfm_act *x, *out, *dout;
+    bool relu, x_is_float;
+    const void *x;
+    const fsfm_act *out, *dout;
     const float *weight, *mean, *rstd;
     fsfm_act *dx;
     bool dx_adds;
     float *dweight, *dbias;
 } fsfm_layernorm_backward_args;
 
-/* out = x Phi(x), the exact (erf) GELU. out may be x. */
+/* Multi-head attention, scale D^-0.5, of Tq queries over T keys and values of the same image. Rows of H D
+ * values: of q every q_stride, of k and v every kv_stride (self-attention on (B, T, 3, H, D): k = q + H D, v
+ * = q + 2 H D, all strides 3 H D). out (B, Tq, H, D). The last key stands for last_multiplicity (>= 1) equal
+ * ones: its weight in the softmax counts that often. log_sum (B, H, Tq): logarithm of the softmax
+ * denominators, for backward; NULL: not kept. */
 typedef struct {
-    int64_t count;
-    const fsfm_act *x;
-    fsfm_act *out;
-} fsfm_gelu_args;
-
-/* dx = dout (Phi(x) + x phi(x)), set; dx may be dout. */
-typedef struct {
-    int64_t count;
-    const fsfm_act *x, *dout;
-    fsfm_act *dx;
-} fsfm_gelu_backward_args;
-
-/* Multi-head self-attention, scale D^-0.5. qkv (B, T, 3, H, D) -> out (B, T, H, D). The last token stands for
- * last_multiplicity (>= 1) equal ones: as a key its weight in the softmax counts that often. log_sum (B, H,
- * T): logarithm of the softmax denominators, for backward; NULL: not kept. */
-typedef struct {
-    int64_t B, T, H, D;
+    int64_t B, Tq, T, H, D;
     float last_multiplicity;
-    const fsfm_act *qkv;
+    const fsfm_act *q, *k, *v;
+    int64_t q_stride, kv_stride;
     fsfm_act *out;
     float *log_sum;
 } fsfm_attention_args;
 
-/* dqkv (B, T, 3, H, D) set. out and log_sum are forward's. The last token's rows of dout hold, and of dqkv
- * get, the sum over its copies. */
+/* dq, dk, dv set, with the strides of q, k, v. out and log_sum are forward's. The last token's rows of dout
+ * hold, and its gradients get, the sum over its copies. */
 typedef struct {
-    int64_t B, T, H, D;
+    int64_t B, Tq, T, H, D;
     float last_multiplicity;
-    const fsfm_act *qkv, *out, *dout;
+    const fsfm_act *q, *k, *v;
+    int64_t q_stride, kv_stride;
+    const fsfm_act *out, *dout;
     const float *log_sum;
-    fsfm_act *dqkv;
+    fsfm_act *dq, *dk, *dv;
 } fsfm_attention_backward_args;
 
 /* Images as they are uploaded: uint8 (B, size, size, 3) with mean and std of the channels in units of [0, 1];
@@ -139,7 +145,7 @@ typedef struct {
     const fsfm_act *patches;
     const float *class_token, *position;
     const int32_t *index;
-    fsfm_act *out;
+    float *out;
 } fsfm_embed_args;
 
 /* dpatches (B, K, C) set, dclass (C) added, from dout (B, 1 + K, C). */
@@ -151,17 +157,19 @@ typedef struct {
 } fsfm_embed_backward_args;
 
 /* Tokens back in image order: out (B, 1 + L, C); row 0 = x's row 0; row 1 + l = x's row 1 + slot (B, L) at l,
- * or fill (C) where slot is -1; plus position (L, C) on rows 1.. where not NULL. x (B, 1 + K, C). slot NULL:
- * the one-token form, L = K + 1: x's rows in their order, then fill once. */
+ * or fill where slot is -1: the same (C) everywhere, or row l of (L, C) if fill_by_place; plus position (L,
+ * C) on rows 1.. where not NULL. x (B, 1 + K, C). slot NULL: the one-token form, L = K + 1: x's rows in their
+ * order, then fill once. out is fsfm_act, or floats if out_is_float. */
 typedef struct {
     int64_t B, K, L, C;
-    const fsfm_act *x;
-    const float *fill, *position;
+    const fsfm_act *x, *fill;
+    bool fill_by_place, out_is_float;
+    const float *position;
     const int32_t *slot;
-    fsfm_act *out;
+    void *out;
 } fsfm_unshuffle_args;
 
-/* dx (B, 1 + K, C) set or added; dfill (C) added (NULL: not wanted). */
+/* dx (B, 1 + K, C) set or added; dfill, (C) or (L, C), added (NULL: not wanted). */
 typedef struct {
     int64_t B, K, L, C;
     const fsfm_act *dout;
@@ -169,7 +177,26 @@ typedef struct {
     fsfm_act *dx;
     bool dx_adds;
     float *dfill;
+    bool fill_by_place;
 } fsfm_unshuffle_backward_args;
+
+/* out (B, R, C): row r of an image is row index (B, R) at r, 0 .. T - 1, of x (B, T, C). Both are
+ * fsfm_act, or floats if is_float. */
+typedef struct {
+    int64_t B, T, R, C;
+    bool is_float;
+    const void *x;
+    const int32_t *index;
+    void *out;
+} fsfm_pick_args;
+
+/* y (B, T, C) at row index (B, R) += x (B, R, C): pick's gradient. The rows of an image are distinct. */
+typedef struct {
+    int64_t B, T, R, C;
+    const fsfm_act *x;
+    const int32_t *index;
+    fsfm_act *y;
+} fsfm_pick_backward_args;
 
 /* out (B, C) = mean over the tokens of x (B, T, C), the last token counting last_multiplicity times. */
 typedef struct {
@@ -224,31 +251,39 @@ typedef struct {
     float *dq;
 } fsfm_infonce_args;
 
-/* Reconstruction. pred (B, 1 + L, P), row 0 (class token) not looked at, P in the order (row, column,
- * channel). Target of a patch: its pixels, if norm_pix minus their mean over sqrt(variance with P - 1, +
- * 1e-6). With e = mean squared error of a patch: sums[0] += sum of mask e, sums[1] += sum of region e (mask,
- * region (B, L), 0/1). dpred (B, 1 + L, P) set: gradient of dmask sum(mask e) + dregion sum(region e); 0 in
- * row 0; NULL: not wanted. */
+/* Reconstruction. pred (B, R, P), P in the order (row, column, channel); patch (B, R): the patch that a row
+ * predicts, or -1: a row not looked at. Target of a patch: its pixels, if norm_pix minus their mean over
+ * sqrt(variance with P - 1, + 1e-6). With e = mean squared error of a patch: sums[0] += sum of mask e,
+ * sums[1] += sum of region e (mask, region (B, L), 0/1). dpred (B, R, P) set: gradient of dmask sum(mask e) +
+ * dregion sum(region e), 0 in rows that no sum looks at; NULL: not wanted. */
 typedef struct {
-    int64_t B, L;
+    int64_t B, L, R;
     fsfm_images images;
     bool norm_pix;
     const fsfm_act *pred;
+    const int32_t *patch;
     const uint8_t *mask, *region;
     float dmask, dregion;
     double *sums;
     fsfm_act *dpred;
 } fsfm_patch_loss_args;
 
-/* AdamW (Loshchilov and Hutter, 2019) on params[first, first + count): g = grad_scale grads; m, v moments;
- * p -= lr (mhat / (sqrt(vhat) + eps) + decay p), with bias corrections 1 - beta^t given. */
+/* AdamW (Loshchilov and Hutter, 2019) on count parameters, a whole matrix or floats: g = grad_scale grads; m,
+ * v moments; p -= lr (mhat / (sqrt(vhat) + eps) + decay p), with bias corrections 1 - beta^t given. In bf16 v
+ * is rounded up or down at random in proportion (by a hash of t and of the parameter's place, first + i), so
+ * that small changes are not lost; m, which passes through zero, stays a float. target, where not NULL, has
+ * params' form: target = momentum target + (1 - momentum) params, the new ones. */
 typedef struct {
     int64_t count;
-    float *params;
+    bool is_matrix;
+    void *params, *target;
     const float *grads;
-    float *m, *v;
+    float *m;
+    fsfm_act *v;
     double lr, beta1, beta2, eps, decay, grad_scale;
     double correction1, correction2; /* 1 - beta1^t, 1 - beta2^t */
+    int64_t t, first;
+    double momentum;
 } fsfm_adamw_args;
 
 typedef struct { /* every entry is mandatory */
@@ -263,17 +298,20 @@ typedef struct { /* every entry is mandatory */
                         fsfm_error *err);
     fsfm_status (*zero)(fsfm_device *dev, void *dst_dev, size_t size_bytes, fsfm_error *err);
     fsfm_status (*synchronize)(fsfm_device *dev, fsfm_error *err); /* where late kernel errors surface */
-    /* The floats at params[0, count) were changed: what the device keeps that was derived from them is stale.
-     */
-    fsfm_status (*params_changed)(fsfm_device *dev, const float *params, int64_t count, fsfm_error *err);
+    /* A matrix of weights to and from floats in host memory. get waits. */
+    fsfm_status (*set_matrix)(fsfm_device *dev, int64_t count, void *matrix_dev, const float *values_host,
+                              fsfm_error *err);
+    fsfm_status (*get_matrix)(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
+                              fsfm_error *err);
+    /* out = x, rounded; y += x. */
+    fsfm_status (*to_act)(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
+    fsfm_status (*add_act)(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
 
     fsfm_status (*linear)(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);
     fsfm_status (*linear_backward)(fsfm_device *dev, const fsfm_linear_backward_args *args, fsfm_error *err);
     fsfm_status (*layernorm)(fsfm_device *dev, const fsfm_layernorm_args *args, fsfm_error *err);
     fsfm_status (*layernorm_backward)(fsfm_device *dev, const fsfm_layernorm_backward_args *args,
                                       fsfm_error *err);
-    fsfm_status (*gelu)(fsfm_device *dev, const fsfm_gelu_args *args, fsfm_error *err);
-    fsfm_status (*gelu_backward)(fsfm_device *dev, const fsfm_gelu_backward_args *args, fsfm_error *err);
     fsfm_status (*attention)(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err);
     fsfm_status (*attention_backward)(fsfm_device *dev, const fsfm_attention_backward_args *args,
                                       fsfm_error *err);
@@ -283,6 +321,8 @@ typedef struct { /* every entry is mandatory */
     fsfm_status (*unshuffle)(fsfm_device *dev, const fsfm_unshuffle_args *args, fsfm_error *err);
     fsfm_status (*unshuffle_backward)(fsfm_device *dev, const fsfm_unshuffle_backward_args *args,
                                       fsfm_error *err);
+    fsfm_status (*pick)(fsfm_device *dev, const fsfm_pick_args *args, fsfm_error *err);
+    fsfm_status (*pick_backward)(fsfm_device *dev, const fsfm_pick_backward_args *args, fsfm_error *err);
     fsfm_status (*mean)(fsfm_device *dev, const fsfm_mean_args *args, fsfm_error *err);
     fsfm_status (*mean_backward)(fsfm_device *dev, const fsfm_mean_backward_args *args, fsfm_error *err);
     fsfm_status (*normalize)(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err);
@@ -292,9 +332,6 @@ typedef struct { /* every entry is mandatory */
     fsfm_status (*infonce)(fsfm_device *dev, const fsfm_infonce_args *args, fsfm_error *err);
     fsfm_status (*patch_loss)(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err);
     fsfm_status (*adamw)(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err);
-    /* target[i] = momentum target[i] + (1 - momentum) online[i] */
-    fsfm_status (*ema)(fsfm_device *dev, int64_t count, double momentum, const float *online, float *target,
-                       fsfm_error *err);
     /* y[i] += x[i] */
     fsfm_status (*add)(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
     /* *sum_dev = sum of x[i]^2 in double, in an order fixed by count */
@@ -310,6 +347,7 @@ struct fsfm_device {
     size_t act_bytes;         /* of one fsfm_act element */
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
     int threads;
+    int64_t useful_rows; /* more rows in a product than this make it no faster; 0: more is always better */
     char name[96]; /* "cpu (avx512, 2 threads, oneDNN 2.6.0)": printed, and part of a run's environment */
     char isa[32];  /* instruction set that decides the bits; equal on all ranks of an exact run */
 };
@@ -321,6 +359,24 @@ fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, in
                              char note[160], fsfm_error *err);
 void fsfm_device_close(fsfm_device **dev); /* accepts NULL; sets *dev to NULL */
 
+/* One product c (M, N) = a (M, K) b (K, N); transposed: stored as (K, M), (N, K). */
+typedef struct {
+    int64_t M, N, K;
+    bool a_transposed, b_transposed;
+} fsfm_product_shape;
+
+/* What the machine gives at best, in the device's precision and on all of its threads. */
+typedef struct {
+    double gemm_gflops; /* best rate over shapes of the library's plain products, each as a whole */
+    double memory_gb_s; /* of adding one large array to another: two reads and a write an element */
+} fsfm_device_peaks;
+/* Takes seconds; no other work may run on dev meanwhile. dev is one that fsfm_device_open() gave. */
+FSFM_MUST_USE
+fsfm_status fsfm_device_measure_peaks(fsfm_device *dev, const fsfm_product_shape *shapes, int count,
+                                      fsfm_device_peaks *out, fsfm_error *err);
+
+/* count elements behind at; as constant as at is. */
+fsfm_act *fsfm_act_after(const fsfm_device *dev, const fsfm_act *at, int64_t count);
 /* An arena's next count activations in the device's precision. */
 fsfm_act *fsfm_arena_acts(fsfm_arena *arena, const fsfm_device *dev, int64_t count);
 /* Allocates what a measuring arena counted, filled with NaN in debug builds; the real arena begins at 0

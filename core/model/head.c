@@ -8,18 +8,18 @@ void fsfm_head_bind(fsfm_head *head, const fsfm_weights *weights, const char *na
 {
     *head = (fsfm_head){
         .first = {fsfm_weights_pair(weights, "%s.projection_head.0", name), in, hidden},
-        .norm = {fsfm_weights_pair(weights, "%s.projection_head.1", name), hidden, head_eps, true},
+        .norm = {fsfm_weights_pair(weights, "%s.projection_head.1", name), hidden, head_eps, true, false},
         .last = {fsfm_weights_pair(weights, "%s.projection_head.3", name), hidden, out},
     };
 }
 
-void fsfm_head_layout(fsfm_head *head, fsfm_arena *arena, const fsfm_device *dev, int64_t B, bool keeps)
+void fsfm_head_layout(fsfm_head *head, fsfm_arena *arena, const fsfm_device *dev, int64_t B, fsfm_keeps keeps)
 {
     head->hidden = fsfm_arena_acts(arena, dev, B * head->first.out);
     head->active = fsfm_arena_acts(arena, dev, B * head->first.out);
     head->out = fsfm_arena_acts(arena, dev, B * head->last.out);
     head->stats = (fsfm_norm_stats){NULL, NULL};
-    if (!keeps) return;
+    if (keeps == FSFM_KEEPS_NOTHING) return;
     head->dhidden = fsfm_arena_acts(arena, dev, B * head->first.out);
     head->stats.mean = fsfm_arena_floats(arena, B);
     head->stats.rstd = fsfm_arena_floats(arena, B);
@@ -28,9 +28,9 @@ void fsfm_head_layout(fsfm_head *head, fsfm_arena *arena, const fsfm_device *dev
 fsfm_status fsfm_head_forward(fsfm_device *dev, const fsfm_head *head, int64_t B, const fsfm_act *x,
                               fsfm_error *err)
 {
-    FSFM_TRY(fsfm_linear_forward(dev, &head->first, B, x, NULL, head->hidden, err));
+    FSFM_TRY(fsfm_linear_forward(dev, &head->first, B, x, head->hidden, err));
     FSFM_TRY(fsfm_norm_forward(dev, &head->norm, B, head->hidden, head->active, &head->stats, err));
-    return fsfm_linear_forward(dev, &head->last, B, head->active, NULL, head->out, err);
+    return fsfm_linear_forward(dev, &head->last, B, head->active, head->out, err);
 }
 
 fsfm_status fsfm_head_backward(fsfm_device *dev, const fsfm_head *head, int64_t B, const fsfm_act *x,

@@ -22,7 +22,8 @@ typedef struct {
 
 void fsfm_head_bind(fsfm_head *head, const fsfm_weights *weights, const char *name, int64_t in,
                     int64_t hidden, int64_t out);
-void fsfm_head_layout(fsfm_head *head, fsfm_arena *arena, const fsfm_device *dev, int64_t B, bool keeps);
+void fsfm_head_layout(fsfm_head *head, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
+                      fsfm_keeps keeps);
 FSFM_MUST_USE
 fsfm_status fsfm_head_forward(fsfm_device *dev, const fsfm_head *head, int64_t B, const fsfm_act *x,
                               fsfm_error *err);

@@ -3,7 +3,7 @@
 #ifndef FSFM_CORE_MODEL_LAYERS_H
 #define FSFM_CORE_MODEL_LAYERS_H
 
-#include "core/device/device.h"
+#include "core/model/layout.h"
 #include "core/model/weights.h"
 
 #ifdef __cplusplus
@@ -15,21 +15,38 @@ typedef struct {
     int64_t in, out;
 } fsfm_linear;
 
-/* y (N, out) = x W^T + b, + residual where not NULL (may be y). */
+/* The layer of count of the outputs, from first on. */
+fsfm_linear fsfm_linear_rows(const fsfm_device *dev, const fsfm_linear *layer, int64_t first, int64_t count);
+/* y (N, out) = x W^T + b. */
 FSFM_MUST_USE
 fsfm_status fsfm_linear_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
-                                const fsfm_act *residual, fsfm_act *y, fsfm_error *err);
+                                fsfm_act *y, fsfm_error *err);
+/* The same into the residual stream (floats): + residual where not NULL (may be y). */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_stream_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
+                                       const fsfm_act *x, const float *residual, float *y, fsfm_error *err);
+/* hidden (N, out) = x W^T + b; active (N, out) = GELU(hidden), may be hidden, which is then not kept. */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_gelu_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
+                                     fsfm_act *hidden, fsfm_act *active, fsfm_error *err);
 typedef enum { FSFM_SETS, FSFM_ADDS } fsfm_write;
 /* Adds the weights' gradients; dx (N, in), where not NULL, is set or added to. */
 FSFM_MUST_USE
 fsfm_status fsfm_linear_backward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
                                  const fsfm_act *dy, fsfm_act *dx, fsfm_write write, fsfm_error *err);
+/* The same where x is active (N, in) = GELU(hidden): sets dhidden (N, in). is_known: active holds what
+ * forward set; else it is computed again into it. */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_gelu_backward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
+                                      const fsfm_act *hidden, fsfm_act *active, bool is_known,
+                                      const fsfm_act *dy, fsfm_act *dhidden, fsfm_error *err);
 
 typedef struct {
     fsfm_weight_pair w;
     int64_t width;
     float eps;
     bool relu;
+    bool of_stream; /* x is the residual stream: floats */
 } fsfm_norm;
 
 /* The statistics that backward wants; both NULL: not kept. */
@@ -37,12 +54,17 @@ typedef struct {
     float *mean, *rstd; /* (N) */
 } fsfm_norm_stats;
 
+void fsfm_norm_stats_layout(fsfm_norm_stats *stats, const fsfm_layout *layout, int64_t N);
 FSFM_MUST_USE
-fsfm_status fsfm_norm_forward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const fsfm_act *x,
-                              fsfm_act *y, const fsfm_norm_stats *stats, fsfm_error *err);
+fsfm_status fsfm_norm_forward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const void *x, fsfm_act *y,
+                              const fsfm_norm_stats *stats, fsfm_error *err);
+/* y once more, from the statistics that forward kept: the same bits. */
+FSFM_MUST_USE
+fsfm_status fsfm_norm_again(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const void *x, fsfm_act *y,
+                            const fsfm_norm_stats *stats, fsfm_error *err);
 /* y: forward's result, read if the layer has a ReLU. dx may be dy where it is set. */
 FSFM_MUST_USE
-fsfm_status fsfm_norm_backward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const fsfm_act *x,
+fsfm_status fsfm_norm_backward(fsfm_device *dev, const fsfm_norm *layer, int64_t N, const void *x,
                                const fsfm_act *y, const fsfm_norm_stats *stats, const fsfm_act *dy,
                                fsfm_act *dx, fsfm_write write, fsfm_error *err);
 

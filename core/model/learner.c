@@ -14,6 +14,7 @@ static void layout_parameters(fsfm_learner *learner)
     learner->encoder_position = fsfm_arena_floats(arena, learner->L * o->embed_dim);
     learner->decoder_position = fsfm_arena_floats(arena, learner->L * o->decoder_embed_dim);
     learner->all_in_order = fsfm_arena_ints(arena, learner->setup.micro_batch * learner->L);
+    learner->nowhere = fsfm_arena_ints(arena, learner->L);
 }
 
 static void layout_training(fsfm_learner *learner)
@@ -26,7 +27,18 @@ static void layout_training(fsfm_learner *learner)
     learner->gradients = fsfm_arena_floats(&learner->gradient_arena, total);
     if (learner->setup.gradients_only) return;
     learner->state[FSFM_STATE_MOMENT1] = fsfm_arena_floats(&learner->optimizer_arena, total);
-    learner->state[FSFM_STATE_MOMENT2] = fsfm_arena_floats(&learner->optimizer_arena, total);
+    learner->state[FSFM_STATE_MOMENT2] = fsfm_arena_acts(&learner->optimizer_arena, learner->dev, total);
+}
+
+static fsfm_keeps keeps_of(const fsfm_learner *learner)
+{
+    if (!learner->trains) return FSFM_KEEPS_NOTHING;
+    switch (learner->setup.recompute) {
+    case FSFM_RECOMPUTE_GELU: return FSFM_KEEPS_MOST;
+    case FSFM_RECOMPUTE_BLOCK: return FSFM_KEEPS_INPUTS;
+    case FSFM_RECOMPUTE_NONE: break;
+    }
+    return FSFM_KEEPS_ALL;
 }
 
 /* The target network is done when the online one starts: both lie in the same memory. */
@@ -35,10 +47,10 @@ static void layout_activations(fsfm_learner *learner)
     const fsfm_learner_setup *s = &learner->setup;
     fsfm_arena online = learner->activation_arena, target = online;
     fsfm_online_layout(&learner->online, &online, learner->dev, s->micro_batch, s->kept, s->global_batch,
-                       learner->trains);
+                       keeps_of(learner));
     if (learner->has_target) fsfm_target_layout(&learner->target, &target, learner->dev, s->micro_batch);
-    learner->activation_arena.used_bytes =
-        online.used_bytes > target.used_bytes ? online.used_bytes : target.used_bytes;
+    fsfm_arena_cover(&learner->activation_arena, &online);
+    fsfm_arena_cover(&learner->activation_arena, &target);
 }
 
 static void layout_step(fsfm_learner *learner)
@@ -83,8 +95,9 @@ static fsfm_status prepare(fsfm_learner *learner, fsfm_device *dev, const fsfm_l
 static fsfm_status bind_networks(fsfm_learner *learner, fsfm_error *err)
 {
     const fsfm_learner_setup *s = &learner->setup;
-    const fsfm_tables tables = {learner->encoder_position, learner->decoder_position, learner->all_in_order};
-    float *online = learner->state[FSFM_STATE_ONLINE], *target = learner->state[FSFM_STATE_TARGET];
+    const fsfm_tables tables = {learner->encoder_position, learner->decoder_position, learner->all_in_order,
+                                learner->nowhere};
+    void *online = learner->state[FSFM_STATE_ONLINE], *target = learner->state[FSFM_STATE_TARGET];
     const fsfm_weights online_weights = {&learner->parameters, online, learner->gradients};
     const fsfm_weights target_weights = {&learner->parameters, learner->owns_target ? target : online, NULL};
     FSFM_TRY(fsfm_online_bind(&learner->online, &online_weights, &learner->options, &tables, s->kept,
@@ -136,21 +149,16 @@ static fsfm_status allocate_arenas(fsfm_learner *learner, fsfm_error *err)
 
 static fsfm_status allocate_host(fsfm_learner *learner, fsfm_error *err)
 {
-    const size_t B = (size_t)learner->setup.micro_batch, L = (size_t)learner->L;
-    fsfm_index_buffers *buffers[] = {&learner->online_index, &learner->target_index};
-    for (int i = 0; i < 2; i++) {
-        buffers[i]->index_host = calloc(B * L, sizeof(int32_t));
-        buffers[i]->slot_host = calloc(B * L, sizeof(int32_t));
-        if (!buffers[i]->index_host || !buffers[i]->slot_host)
-            return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch of %zu images", B);
-    }
-    if (learner->dev->act_bytes == sizeof(float)) return FSFM_OK;
     const fsfm_model_options *o = &learner->options;
-    const int64_t P = o->patch_size * o->patch_size * 3, widest = P > o->embed_dim ? P : o->embed_dim;
-    learner->bf16_host = malloc(B * (1 + L) * (size_t)widest * sizeof(uint16_t));
-    if (!learner->bf16_host)
-        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch of %zu images", B);
-    return FSFM_OK;
+    const size_t B = (size_t)learner->setup.micro_batch, rows = (size_t)(1 + learner->L);
+    const size_t P = (size_t)(o->patch_size * o->patch_size * 3);
+    bool is_there = (learner->pixels_host = malloc(rows * P * sizeof(float))) != NULL;
+    for (int i = 0; i < FSFM_INDICES; i++)
+        is_there &= (learner->indices[i].host = calloc(B * rows, sizeof(int32_t))) != NULL;
+    if (learner->dev->act_bytes != sizeof(float))
+        is_there &= (learner->bf16_host = malloc(FSFM_BF16_PIECE * sizeof(uint16_t))) != NULL;
+    if (is_there) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch of %zu images", B);
 }
 
 static fsfm_status upload_position(fsfm_learner *learner, int64_t width, float *table_dev, fsfm_error *err)
@@ -168,16 +176,17 @@ static fsfm_status upload_position(fsfm_learner *learner, int64_t width, float *
 static fsfm_status fill_constants(fsfm_learner *learner, fsfm_error *err)
 {
     fsfm_device *dev = learner->dev;
-    int32_t *in_order = learner->online_index.slot_host; /* free until the first micro-batch */
-    for (int64_t i = 0; i < learner->setup.micro_batch * learner->L; i++)
-        in_order[i] = (int32_t)(i % learner->L);
-    const size_t in_order_bytes = (size_t)(learner->setup.micro_batch * learner->L) * sizeof(int32_t);
-    FSFM_TRY(dev->ops->upload(dev, learner->all_in_order, in_order, in_order_bytes, err));
+    const int64_t L = learner->L, slots = learner->setup.micro_batch * L;
+    int32_t *in_order = learner->indices[FSFM_INDEX_ONLINE].host; /* free until the first micro-batch */
+    int32_t *nowhere = learner->indices[FSFM_SLOT_ONLINE].host;
+    for (int64_t i = 0; i < slots; i++) in_order[i] = (int32_t)(i % L);
+    for (int64_t i = 0; i < L; i++) nowhere[i] = -1;
+    FSFM_TRY(dev->ops->upload(dev, learner->all_in_order, in_order, (size_t)slots * sizeof(int32_t), err));
+    FSFM_TRY(dev->ops->upload(dev, learner->nowhere, nowhere, (size_t)L * sizeof(int32_t), err));
     FSFM_TRY(upload_position(learner, learner->options.embed_dim, learner->encoder_position, err));
     FSFM_TRY(upload_position(learner, learner->options.decoder_embed_dim, learner->decoder_position, err));
     for (int state = 0; state < FSFM_STATES; state++) {
-        const size_t size_bytes =
-            (size_t)fsfm_learner_state_floats(learner, (fsfm_state)state) * sizeof(float);
+        const size_t size_bytes = fsfm_learner_state_bytes(learner, (fsfm_state)state);
         if (size_bytes > 0) FSFM_TRY(dev->ops->zero(dev, learner->state[state], size_bytes, err));
     }
     if (learner->has_target) {
@@ -229,10 +238,8 @@ void fsfm_learner_close(fsfm_learner **learner)
     fsfm_arena_release(&gone->activation_arena, gone->dev);
     fsfm_arena_release(&gone->batch_arena, gone->dev);
     unbind_networks(gone);
-    free(gone->online_index.index_host);
-    free(gone->online_index.slot_host);
-    free(gone->target_index.index_host);
-    free(gone->target_index.slot_host);
+    for (int i = 0; i < FSFM_INDICES; i++) free(gone->indices[i].host);
+    free(gone->pixels_host);
     free(gone->bf16_host);
     fsfm_parameters_free(&gone->parameters);
     free(gone);

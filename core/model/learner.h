@@ -26,11 +26,12 @@ typedef struct {
     const fsfm_model_options *options; /* resolved; copied */
     int64_t micro_batch;               /* images at a time, at most */
     int64_t kept;                      /* patches that the online network sees of each image (K) */
-    int64_t global_batch;  /* 0: no training (evaluation, export): no gradients, moments, target */
-    int64_t local_batch;   /* images of this process in a step; the target features of so many are held */
-    bool gradients_only;   /* finish_step() will not be called: no moments */
-    bool plain;            /* without the exact savings: rep decoder on all 1 + L tokens, ... */
-    float mean[3], std[3]; /* normalisation of uint8 images */
+    int64_t global_batch;     /* 0: no training (evaluation, export): no gradients, moments, target */
+    int64_t local_batch;      /* images of this process in a step; the target features of so many are held */
+    bool gradients_only;      /* finish_step() will not be called: no moments */
+    bool plain;               /* without the exact savings: rep decoder on all 1 + L tokens, ... */
+    fsfm_recompute recompute; /* what backward computes again for the sake of memory */
+    float mean[3], std[3];    /* normalisation of uint8 images */
 } fsfm_learner_setup;
 
 /* One micro-batch in host memory, borrowed for the call. Masks: 1 = removed; every row of mask (and
@@ -76,8 +77,9 @@ void fsfm_learner_close(fsfm_learner **learner); /* accepts NULL */
 
 const fsfm_parameters *fsfm_learner_parameters(const fsfm_learner *learner);
 
-/* Arrays of the state, for checkpoints: online (total_floats), target (trunk_floats; absent with
- * target.update shared or id.loss none), first and second moments (total_floats). Absent without training. */
+/* Arrays of the state, for checkpoints, as floats: online (total_floats), target (trunk_floats; absent with
+ * target.update shared or id.loss none), first and second moments (total_floats). Absent without training.
+ * Getting and setting again changes no bit, whatever the device's precision. */
 typedef enum {
     FSFM_STATE_ONLINE,
     FSFM_STATE_TARGET,
@@ -161,7 +163,7 @@ typedef struct {
     float *latent;      /* (B, 1 + K, C) */
     float *feat;        /* (B, projection_size) */
     float *feat_target; /* (B, projection_size) */
-    float *pred;        /* (B, L, P) */
+    float *pred;        /* (B, L, P); NaN in patches that were not predicted, as no loss looked at them */
 } fsfm_learner_outputs;
 FSFM_MUST_USE
 fsfm_status fsfm_learner_get_outputs(fsfm_learner *learner, const fsfm_learner_outputs *out, fsfm_error *err);

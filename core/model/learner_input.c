@@ -14,11 +14,7 @@ void fsfm_learner_layout_batch(fsfm_learner *learner, fsfm_arena *arena)
     learner->images_f32 = fsfm_arena_floats(arena, B * size * size * 3);
     learner->mask = fsfm_arena_bytes(arena, (size_t)(B * L));
     learner->region = fsfm_arena_bytes(arena, (size_t)(B * L));
-    fsfm_index_buffers *buffers[] = {&learner->online_index, &learner->target_index};
-    for (int i = 0; i < 2; i++) {
-        buffers[i]->index_dev = fsfm_arena_ints(arena, B * L);
-        buffers[i]->slot_dev = fsfm_arena_ints(arena, B * L);
-    }
+    for (int i = 0; i < FSFM_INDICES; i++) learner->indices[i].dev = fsfm_arena_ints(arena, B * (1 + L));
 }
 
 /* The device's copy of size_bytes at host, or host itself where copy_dev is NULL. */
@@ -46,23 +42,60 @@ static fsfm_status place_images(fsfm_learner *learner, const fsfm_learner_input 
     return FSFM_OK;
 }
 
-static fsfm_status place_indices(fsfm_learner *learner, const uint8_t *mask, fsfm_index_buffers *buffers,
-                                 fsfm_network_view *view, fsfm_error *err)
+/* Rows of row_length indices for each image, from the host's buffer to where the device finds them. */
+static fsfm_status bring_rows(fsfm_learner *learner, fsfm_indices which, int64_t B, int64_t row_length,
+                              const int32_t **out, fsfm_error *err)
 {
-    const size_t B = (size_t)view->B;
-    const void *index = NULL, *slot = NULL;
+    const fsfm_index_buffer *buffer = &learner->indices[which];
+    const void *rows = NULL;
     FSFM_TRY(
-        fsfm_view_indices(mask, view->B, view->L, view->K, buffers->index_host, buffers->slot_host, err));
-    FSFM_TRY(bring(learner, buffers->index_dev, buffers->index_host, B * (size_t)view->K * sizeof(int32_t),
-                   &index, err));
-    FSFM_TRY(bring(learner, buffers->slot_dev, buffers->slot_host, B * (size_t)view->L * sizeof(int32_t),
-                   &slot, err));
-    view->index = index;
-    view->slot = slot;
+        bring(learner, buffer->dev, buffer->host, (size_t)(B * row_length) * sizeof(int32_t), &rows, err));
+    *out = rows;
     return FSFM_OK;
 }
 
-fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, bool for_target,
+static fsfm_status place_target(fsfm_learner *learner, const uint8_t *mask, fsfm_network_view *view,
+                                fsfm_error *err)
+{
+    FSFM_TRY(fsfm_view_indices(mask, view->B, view->L, view->K, learner->indices[FSFM_INDEX_TARGET].host,
+                               learner->indices[FSFM_SLOT_TARGET].host, NULL, err));
+    FSFM_TRY(bring_rows(learner, FSFM_INDEX_TARGET, view->B, view->K, &view->index, err));
+    return bring_rows(learner, FSFM_SLOT_TARGET, view->B, view->L, &view->slot, err);
+}
+
+static fsfm_status place_online(fsfm_learner *learner, const uint8_t *mask, fsfm_network_view *view,
+                                fsfm_error *err)
+{
+    FSFM_TRY(fsfm_view_indices(mask, view->B, view->L, view->K, learner->indices[FSFM_INDEX_ONLINE].host,
+                               learner->indices[FSFM_SLOT_ONLINE].host,
+                               learner->indices[FSFM_SEEN_ONLINE].host, err));
+    FSFM_TRY(bring_rows(learner, FSFM_INDEX_ONLINE, view->B, view->K, &view->index, err));
+    FSFM_TRY(bring_rows(learner, FSFM_SLOT_ONLINE, view->B, view->L, &view->slot, err));
+    return bring_rows(learner, FSFM_SEEN_ONLINE, view->B, 1 + view->K, &view->seen, err);
+}
+
+/* What is predicted: without the savings every token, the class token's row for nothing. */
+static fsfm_status place_predicted(fsfm_learner *learner, const fsfm_learner_input *input,
+                                   fsfm_purpose purpose, fsfm_network_view *view, fsfm_error *err)
+{
+    int32_t *patch = learner->indices[FSFM_PATCH_PREDICTED].host;
+    int32_t *token = learner->indices[FSFM_TOKEN_PREDICTED].host;
+    const int64_t skipped = learner->setup.plain ? 0 : 1;
+    if (purpose == FSFM_FOR_LOSSES && !learner->setup.plain) {
+        view->R = fsfm_view_looked_at(input->mask, input->region, view->B, view->L, patch, token);
+    } else {
+        view->R = 1 + view->L - skipped;
+        for (int64_t i = 0; i < view->B * view->R; i++) {
+            token[i] = (int32_t)(i % view->R + skipped);
+            patch[i] = token[i] - 1;
+        }
+    }
+    learner->predicted_rows = view->R;
+    FSFM_TRY(bring_rows(learner, FSFM_PATCH_PREDICTED, view->B, view->R, &view->patch, err));
+    return bring_rows(learner, FSFM_TOKEN_PREDICTED, view->B, view->R, &view->predicted, err);
+}
+
+fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, fsfm_purpose purpose,
                                fsfm_placed_input *out, fsfm_error *err)
 {
     if (input->B < 1 || input->B > learner->setup.micro_batch)
@@ -72,15 +105,16 @@ fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *
     const void *mask = NULL, *region = NULL;
     *out = (fsfm_placed_input){.view = {.B = input->B, .L = learner->L}};
     FSFM_TRY(place_images(learner, input, &out->view.images, err));
-    if (for_target) {
+    if (purpose == FSFM_FOR_TARGET) {
         out->view.K = learner->target_K;
         if (learner->target_K == learner->L) return FSFM_OK;
-        return place_indices(learner, input->target_mask, &learner->target_index, &out->view, err);
+        return place_target(learner, input->target_mask, &out->view, err);
     }
     out->view.K = learner->setup.kept;
     FSFM_TRY(bring(learner, learner->mask, input->mask, patches, &mask, err));
     FSFM_TRY(bring(learner, learner->region, input->region, patches, &region, err));
     out->mask = mask;
     out->region = region;
-    return place_indices(learner, input->mask, &learner->online_index, &out->view, err);
+    FSFM_TRY(place_online(learner, input->mask, &out->view, err));
+    return place_predicted(learner, input, purpose, &out->view, err);
 }

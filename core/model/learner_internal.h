@@ -7,11 +7,22 @@
 #include "core/model/online.h"
 #include "core/model/target.h"
 
-/* Rows of indices on the host, and where they are (or are copied to) on the device. */
+/* Rows of indices: (B, ...), with room for 1 + L an image. See fsfm_network_view. */
+typedef enum {
+    FSFM_INDEX_ONLINE,
+    FSFM_SLOT_ONLINE,
+    FSFM_SEEN_ONLINE,
+    FSFM_PATCH_PREDICTED,
+    FSFM_TOKEN_PREDICTED,
+    FSFM_INDEX_TARGET,
+    FSFM_SLOT_TARGET,
+    FSFM_INDICES
+} fsfm_indices;
+
 typedef struct {
-    int32_t *index_host, *slot_host; /* owned: (B, K), (B, L) */
-    int32_t *index_dev, *slot_dev;   /* NULL where the host's are used in place */
-} fsfm_index_buffers;
+    int32_t *host; /* owned */
+    int32_t *dev;  /* NULL where the host's are used in place */
+} fsfm_index_buffer;
 
 struct fsfm_learner {
     fsfm_device *dev; /* borrowed */
@@ -24,10 +35,11 @@ struct fsfm_learner {
 
     /* one arena per lifetime and kind, all on the device */
     fsfm_arena parameter_arena, gradient_arena, optimizer_arena, target_arena, activation_arena, batch_arena;
-    float *state[FSFM_STATES];
+    /* Weights: 4 bytes an element, matrices as device.h has them. First moments: floats, second: fsfm_act. */
+    void *state[FSFM_STATES];
     float *gradients;
     float *encoder_position, *decoder_position;
-    int32_t *all_in_order;
+    int32_t *all_in_order, *nowhere;
 
     fsfm_online online;
     fsfm_target target;
@@ -40,11 +52,14 @@ struct fsfm_learner {
     int64_t global_first;
 
     /* of one micro-batch */
-    fsfm_index_buffers online_index, target_index;
+    fsfm_index_buffer indices[FSFM_INDICES];
     uint8_t *images_u8, *mask, *region; /* device copies; NULL where the host's are used in place */
     float *images_f32;
-    uint16_t *bf16_host; /* owned: for downloading activations; NULL with float activations */
+    int64_t predicted_rows; /* of each image, in pixel_decoder.pixels */
+    float *pixels_host;     /* owned: one image's */
+    uint16_t *bf16_host;    /* owned: a piece of activations on its way; NULL with float activations */
 };
+enum { FSFM_BF16_PIECE = 1 << 16 };
 
 /* A micro-batch on the device. */
 typedef struct {
@@ -52,17 +67,21 @@ typedef struct {
     const uint8_t *mask, *region;
 } fsfm_placed_input;
 
+/* On the device; 0 where absent. */
+size_t fsfm_learner_state_bytes(const fsfm_learner *learner, fsfm_state state);
 /* Takes the buffers of micro-batches from arena. */
 void fsfm_learner_layout_batch(fsfm_learner *learner, fsfm_arena *arena);
-/* Checks input and brings it to the device, as the online network sees it or as the target does. */
+/* Checks input and brings it to the device: as the target network sees it, or the online one, which predicts
+ * the patches that a loss looks at, or all. */
+typedef enum { FSFM_FOR_TARGET, FSFM_FOR_LOSSES, FSFM_FOR_PICTURES } fsfm_purpose;
 FSFM_MUST_USE
-fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, bool for_target,
+fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, fsfm_purpose purpose,
                                fsfm_placed_input *out, fsfm_error *err);
 /* count activations from the device as floats. */
 FSFM_MUST_USE
 fsfm_status fsfm_learner_download_acts(fsfm_learner *learner, float *out_host, const fsfm_act *acts_dev,
                                        int64_t count, fsfm_error *err);
-/* (B, L, P): the pixel decoder's predictions, without the class token's rows. */
+/* (B, L, P): what the pixel decoder predicted, NaN elsewhere. */
 FSFM_MUST_USE
 fsfm_status fsfm_learner_get_predictions(fsfm_learner *learner, int64_t B, float *pred_host, fsfm_error *err);
 #endif

@@ -22,7 +22,7 @@ fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input 
 {
     fsfm_placed_input placed;
     FSFM_ASSERT(learner->has_target && first + input->B <= learner->setup.local_batch);
-    FSFM_TRY(fsfm_learner_place(learner, input, true, &placed, err));
+    FSFM_TRY(fsfm_learner_place(learner, input, FSFM_FOR_TARGET, &placed, err));
     return fsfm_target_forward(learner->dev, &learner->target, &placed.view, key_rows(learner, first), err);
 }
 
@@ -51,21 +51,15 @@ typedef struct {
     int64_t done_from; /* gradients from here on have been told */
 } ready_state;
 
-static int64_t block_offset(const fsfm_learner *learner, int64_t block)
-{
-    const fsfm_weight first = learner->online.trunk.encoder.stack.blocks[block].norm1.w.weight;
-    return first.value - learner->state[FSFM_STATE_ONLINE];
-}
-
 static void tell_block(void *context, int64_t block)
 {
     ready_state *state = context;
     const fsfm_learner *learner = state->learner;
     int64_t from;
     if (block == learner->options.depth) /* the mask token and all that comes behind the encoder */
-        from = learner->online.pixel_decoder.mask_token.value - learner->state[FSFM_STATE_ONLINE];
+        from = learner->online.pixel_decoder.mask_token.offset;
     else
-        from = block_offset(learner, block);
+        from = learner->online.trunk.encoder.stack.blocks[block].attention.norm.w.weight.offset;
     state->ready(state->context, from, state->done_from - from);
     state->done_from = from;
 }
@@ -76,7 +70,7 @@ fsfm_status fsfm_learner_online(fsfm_learner *learner, const fsfm_learner_input 
 {
     fsfm_placed_input placed;
     FSFM_ASSERT(learner->trains);
-    FSFM_TRY(fsfm_learner_place(learner, input, false, &placed, err));
+    FSFM_TRY(fsfm_learner_place(learner, input, FSFM_FOR_LOSSES, &placed, err));
     const fsfm_online_keys keys = {
         .keys = learner->has_target ? key_rows(learner, first) : NULL,
         .all_keys = learner->all_keys,
@@ -85,9 +79,8 @@ fsfm_status fsfm_learner_online(fsfm_learner *learner, const fsfm_learner_input 
     };
     const fsfm_online_losses losses = {placed.mask, placed.region, learner->sums, *totals};
     ready_state state = {learner, ready, ready_context, learner->parameters.total_floats};
-    FSFM_TRY(fsfm_online_forward(learner->dev, &learner->online, &placed.view, &keys, &losses, err));
-    FSFM_TRY(fsfm_online_backward(learner->dev, &learner->online, &placed.view, ready ? tell_block : NULL,
-                                  &state, err));
+    FSFM_TRY(fsfm_online_step(learner->dev, &learner->online, &placed.view, &keys, &losses,
+                              ready ? tell_block : NULL, &state, err));
     if (ready) ready(ready_context, 0, state.done_from);
     return FSFM_OK;
 }
@@ -127,32 +120,33 @@ static fsfm_status update_weights(fsfm_learner *learner, const fsfm_learner_upda
         .grad_scale = clip_coefficient(o, update->norm_squared),
         .correction1 = 1.0 - pow(o->beta1, (double)update->adam_t),
         .correction2 = 1.0 - pow(o->beta2, (double)update->adam_t),
+        .t = update->adam_t,
+        .momentum = update->ema_momentum,
     };
+    const bool moves_target = learner->owns_target && o->target_update == FSFM_TARGET_EMA;
+    float *online = learner->state[FSFM_STATE_ONLINE], *target = learner->state[FSFM_STATE_TARGET];
+    float *m = learner->state[FSFM_STATE_MOMENT1];
     for (int i = 0; i < learner->parameters.count; i++) {
         const fsfm_parameter *item = &learner->parameters.items[i];
         args.count = item->count;
-        args.params = learner->state[FSFM_STATE_ONLINE] + item->offset;
+        args.first = item->offset;
+        args.is_matrix = item->is_matrix;
+        args.params = online + item->offset;
         args.grads = learner->gradients + item->offset;
-        args.m = learner->state[FSFM_STATE_MOMENT1] + item->offset;
-        args.v = learner->state[FSFM_STATE_MOMENT2] + item->offset;
+        args.target = moves_target && i < learner->parameters.trunk_count ? target + item->offset : NULL;
+        args.m = m + item->offset;
+        args.v = fsfm_act_after(dev, learner->state[FSFM_STATE_MOMENT2], item->offset);
         args.decay = item->is_decayed ? o->weight_decay : 0.0;
         FSFM_TRY(dev->ops->adamw(dev, &args, err));
     }
-    return dev->ops->params_changed(dev, learner->state[FSFM_STATE_ONLINE], learner->parameters.total_floats,
-                                    err);
+    return FSFM_OK;
 }
 
 fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_update *update,
                                      fsfm_error *err)
 {
-    fsfm_device *dev = learner->dev;
     FSFM_ASSERT(learner->trains && !learner->setup.gradients_only);
-    FSFM_TRY(update_weights(learner, update, err));
-    if (!learner->owns_target || learner->options.target_update != FSFM_TARGET_EMA) return FSFM_OK;
-    const int64_t count = learner->parameters.trunk_floats;
-    FSFM_TRY(dev->ops->ema(dev, count, update->ema_momentum, learner->state[FSFM_STATE_ONLINE],
-                           learner->state[FSFM_STATE_TARGET], err));
-    return dev->ops->params_changed(dev, learner->state[FSFM_STATE_TARGET], count, err);
+    return update_weights(learner, update, err);
 }
 
 fsfm_losses fsfm_losses_from_sums(const fsfm_model_options *options, const fsfm_learner_sums *sums,
@@ -172,12 +166,11 @@ fsfm_status fsfm_learner_evaluate(fsfm_learner *learner, const fsfm_learner_inpu
     fsfm_device *dev = learner->dev;
     fsfm_placed_input placed;
     double got[3];
-    FSFM_TRY(fsfm_learner_place(learner, input, false, &placed, err));
+    FSFM_TRY(fsfm_learner_place(learner, input, FSFM_FOR_LOSSES, &placed, err));
     const fsfm_online_losses losses = {
         .mask = placed.mask, .region = placed.region, .sums = learner->scratch_sums};
     FSFM_TRY(dev->ops->zero(dev, learner->scratch_sums, sizeof got, err));
-    FSFM_TRY(fsfm_online_reconstruct(dev, &learner->online, &placed.view, err));
-    FSFM_TRY(fsfm_online_patch_loss(dev, &learner->online, &placed.view, &losses, false, err));
+    FSFM_TRY(fsfm_online_reconstruct(dev, &learner->online, &placed.view, &losses, err));
     FSFM_TRY(dev->ops->download(dev, got, learner->scratch_sums, sizeof got, err));
     sums->rec_m += got[0];
     sums->rec_fr += got[1];
@@ -188,7 +181,7 @@ fsfm_status fsfm_learner_reconstruct(fsfm_learner *learner, const fsfm_learner_i
                                      fsfm_error *err)
 {
     fsfm_placed_input placed;
-    FSFM_TRY(fsfm_learner_place(learner, input, false, &placed, err));
-    FSFM_TRY(fsfm_online_reconstruct(learner->dev, &learner->online, &placed.view, err));
+    FSFM_TRY(fsfm_learner_place(learner, input, FSFM_FOR_PICTURES, &placed, err));
+    FSFM_TRY(fsfm_online_reconstruct(learner->dev, &learner->online, &placed.view, NULL, err));
     return fsfm_learner_get_predictions(learner, input->B, pred_host, err);
 }

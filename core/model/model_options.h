@@ -14,6 +14,8 @@ typedef enum { FSFM_REP_POS_ZEROS, FSFM_REP_POS_SINCOS } fsfm_rep_pos;
 typedef enum { FSFM_ID_COSINE, FSFM_ID_BYOL, FSFM_ID_INFONCE, FSFM_ID_NONE } fsfm_id_loss;
 typedef enum { FSFM_TARGET_EMA, FSFM_TARGET_FROZEN, FSFM_TARGET_SHARED } fsfm_target_update;
 typedef enum { FSFM_TARGET_FULL, FSFM_TARGET_MASKED } fsfm_target_view;
+/* What backward computes again instead of finding it in memory; the results are the same bits. */
+typedef enum { FSFM_RECOMPUTE_NONE, FSFM_RECOMPUTE_GELU, FSFM_RECOMPUTE_BLOCK } fsfm_recompute;
 
 typedef struct {
     fsfm_preset preset;

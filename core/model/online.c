@@ -13,6 +13,8 @@ fsfm_status fsfm_online_bind(fsfm_online *online, const fsfm_weights *weights,
     FSFM_TRY(fsfm_pixel_decoder_bind(&online->pixel_decoder, weights, options, K, is_plain, err));
     online->pixel_decoder.position = tables->decoder_position;
     online->pixel_decoder.all_in_order = tables->all_in_order;
+    online->pixel_decoder.first.position = tables->decoder_position;
+    online->pixel_decoder.first.nowhere = tables->nowhere;
     return FSFM_OK;
 }
 
@@ -22,37 +24,13 @@ void fsfm_online_free(fsfm_online *online)
     fsfm_pixel_decoder_free(&online->pixel_decoder);
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static void layout_scratch(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
-                           int64_t K)
-{
-    const fsfm_stack *pixel = &online->pixel_decoder.stack, *encoder = &online->trunk.encoder.stack;
-    const fsfm_stack *rep = &online->trunk.rep_decoder.stack; /* zeros where it is not there */
-    const int64_t N_pixel = B * (1 + online->pixel_decoder.L), N_encoder = B * (1 + K);
-    const int64_t N_rep = B * online->trunk.rep_decoder.T;
-    const int64_t C = larger(larger(N_pixel * pixel->C, N_encoder * encoder->C), N_rep * rep->C);
-    const int64_t F = larger(larger(N_pixel * pixel->F, N_encoder * encoder->F), N_rep * rep->F);
-    online->scratch.dnorm = fsfm_arena_acts(arena, dev, C);
-    online->scratch.dqkv = fsfm_arena_acts(arena, dev, 3 * C);
-    online->scratch.dhidden = fsfm_arena_acts(arena, dev, F);
-}
-
-void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B, int64_t K,
-                        int64_t key_count, bool keeps)
+/* From the encoder's tokens to the similarity loss, and back. */
+static void layout_represent(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
+                             int64_t key_count, fsfm_keeps keeps)
 {
     const int64_t C = online->options->embed_dim, features = online->options->projection_size;
-    fsfm_trunk_layout(&online->trunk, arena, dev, B, K, keeps);
-    fsfm_pixel_decoder_layout(&online->pixel_decoder, arena, dev, B, keeps);
-    if (!keeps) return;
-    online->dlatent = fsfm_arena_acts(arena, dev, B * (1 + K) * C);
-    layout_scratch(online, arena, dev, B, K);
-    if (!online->trunk.represents) return;
-    fsfm_head_layout(&online->predictor, arena, dev, B, true);
-    online->features = fsfm_arena_floats(arena, B * features);
+    fsfm_trunk_layout_represent(&online->trunk, arena, dev, B, keeps);
+    fsfm_head_layout(&online->predictor, arena, dev, B, keeps);
     online->features_norm = fsfm_arena_floats(arena, B);
     online->dfeatures = fsfm_arena_floats(arena, B * features);
     online->dpredicted = fsfm_arena_acts(arena, dev, B * features);
@@ -61,11 +39,23 @@ void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_devic
     if (online->options->id_loss == FSFM_ID_INFONCE) online->logits = fsfm_arena_floats(arena, B * key_count);
 }
 
-fsfm_status fsfm_online_reconstruct(fsfm_device *dev, const fsfm_online *online,
-                                    const fsfm_network_view *view, fsfm_error *err)
+/* What outlives its part of the step comes first. Behind it encoder, pixel decoder and representation, which
+ * are at work one after the other, lie in the same memory. */
+void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B, int64_t K,
+                        int64_t key_count, fsfm_keeps keeps)
 {
-    FSFM_TRY(fsfm_encoder_forward(dev, &online->trunk.encoder, view, err));
-    return fsfm_pixel_decoder_forward(dev, &online->pixel_decoder, view, online->trunk.encoder.latent, err);
+    const bool learns = keeps != FSFM_KEEPS_NOTHING, represents = learns && online->trunk.represents;
+    const int64_t C = online->options->embed_dim, features = online->options->projection_size;
+    fsfm_encoder_layout(&online->trunk.encoder, arena, dev, B, K, keeps);
+    fsfm_pixel_decoder_layout_pixels(&online->pixel_decoder, arena, dev, B);
+    if (learns) online->dlatent = fsfm_arena_acts(arena, dev, B * (1 + K) * C);
+    if (represents) online->features = fsfm_arena_floats(arena, B * features);
+    fsfm_arena pixels = *arena, represent = *arena;
+    fsfm_encoder_layout_work(&online->trunk.encoder, arena, dev, B, K);
+    fsfm_pixel_decoder_layout(&online->pixel_decoder, &pixels, dev, B, keeps);
+    if (represents) layout_represent(online, &represent, dev, B, key_count, keeps);
+    fsfm_arena_cover(arena, &pixels);
+    fsfm_arena_cover(arena, &represent);
 }
 
 /* weight / count, or 0 where there is nothing to count. */
@@ -74,23 +64,69 @@ static float share(double weight, int64_t count)
     return count > 0 ? (float)(weight / (double)count) : 0.0f;
 }
 
-fsfm_status fsfm_online_patch_loss(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                   const fsfm_online_losses *losses, bool wants_gradient, fsfm_error *err)
+/* Losses of a group's pixels (B, R, P), and their gradient where dpixels is not NULL. */
+static fsfm_status patch_loss(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                              const fsfm_online_losses *losses, const fsfm_act *pixels, fsfm_act *dpixels,
+                              fsfm_error *err)
 {
     const fsfm_patch_loss_args args = {
         .B = view->B,
         .L = view->L,
+        .R = view->R,
         .images = view->images,
         .norm_pix = online->options->norm_pix,
-        .pred = online->pixel_decoder.pixels,
+        .pred = pixels,
+        .patch = view->patch,
         .mask = losses->mask,
         .region = losses->region,
         .dmask = share(1.0, losses->totals.masked_patches),
         .dregion = share(online->options->weight_fr, losses->totals.region_patches),
         .sums = losses->sums,
-        .dpred = wants_gradient ? online->pixel_decoder.dpixels : NULL,
+        .dpred = dpixels,
     };
     return dev->ops->patch_loss(dev, &args, err);
+}
+
+/* Images [first, first + B) of the micro-batch. */
+static fsfm_status pixel_group(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *whole,
+                               int64_t first, int64_t B, const fsfm_online_losses *losses, bool learns,
+                               fsfm_error *err)
+{
+    const fsfm_pixel_decoder *decoder = &online->pixel_decoder;
+    const fsfm_network_view view = fsfm_view_part(whole, first, B);
+    const int64_t tokens = first * (1 + view.K) * decoder->Cin;
+    const fsfm_act *latent = fsfm_act_after(dev, online->trunk.encoder.latent, tokens);
+    fsfm_act *pixels = fsfm_act_after(dev, decoder->pixels, first * view.R * decoder->P);
+    FSFM_TRY(fsfm_pixel_decoder_forward(dev, decoder, &view, latent, pixels, err));
+    if (!losses) return FSFM_OK;
+    fsfm_online_losses part = *losses;
+    part.mask += first * view.L;
+    part.region += first * view.L;
+    FSFM_TRY(patch_loss(dev, online, &view, &part, pixels, learns ? decoder->dpixels : NULL, err));
+    if (!learns) return FSFM_OK;
+    return fsfm_pixel_decoder_backward(dev, decoder, &view, latent,
+                                       fsfm_act_after(dev, online->dlatent, tokens), err);
+}
+
+/* The pixel decoder on the encoder's tokens; learns: with its gradients, dlatent is set. */
+static fsfm_status pixel_groups(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                                const fsfm_online_losses *losses, bool learns, fsfm_error *err)
+{
+    const fsfm_pixel_decoder *decoder = &online->pixel_decoder;
+    FSFM_TRY(fsfm_pixel_decoder_begin(dev, decoder, err));
+    for (int64_t first = 0; first < view->B; first += decoder->group) {
+        const int64_t left = view->B - first, B = left < decoder->group ? left : decoder->group;
+        FSFM_TRY(pixel_group(dev, online, view, first, B, losses, learns, err));
+    }
+    return learns ? fsfm_pixel_decoder_end(dev, decoder, err) : FSFM_OK;
+}
+
+fsfm_status fsfm_online_reconstruct(fsfm_device *dev, const fsfm_online *online,
+                                    const fsfm_network_view *view, const fsfm_online_losses *losses,
+                                    fsfm_error *err)
+{
+    FSFM_TRY(fsfm_encoder_forward(dev, &online->trunk.encoder, view, err));
+    return pixel_groups(dev, online, view, losses, false, err);
 }
 
 static fsfm_status similarity_loss(fsfm_device *dev, const fsfm_online *online, int64_t B,
@@ -131,13 +167,10 @@ static fsfm_status similarity_loss(fsfm_device *dev, const fsfm_online *online, 
     return dev->ops->dot_loss(dev, &args, err);
 }
 
-fsfm_status fsfm_online_forward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                const fsfm_online_keys *keys, const fsfm_online_losses *losses,
-                                fsfm_error *err)
+static fsfm_status represent_forward(fsfm_device *dev, const fsfm_online *online,
+                                     const fsfm_network_view *view, const fsfm_online_keys *keys,
+                                     const fsfm_online_losses *losses, fsfm_error *err)
 {
-    FSFM_TRY(fsfm_online_reconstruct(dev, online, view, err));
-    FSFM_TRY(fsfm_online_patch_loss(dev, online, view, losses, true, err));
-    if (!online->trunk.represents) return FSFM_OK;
     const fsfm_normalize_args normalize = {
         .N = view->B,
         .C = online->options->projection_size,
@@ -170,16 +203,19 @@ static fsfm_status represent_backward(fsfm_device *dev, const fsfm_online *onlin
     FSFM_TRY(fsfm_head_backward(dev, &trunk->projector, view->B, trunk->rep_decoder.out, online->dprojected,
                                 online->drepresentation, err));
     return fsfm_rep_decoder_backward(dev, &trunk->rep_decoder, view, trunk->encoder.latent,
-                                     online->drepresentation, online->dlatent, &online->scratch, err);
+                                     online->drepresentation, online->dlatent, err);
 }
 
-fsfm_status fsfm_online_backward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                 fsfm_block_done_fn done, void *context, fsfm_error *err)
+fsfm_status fsfm_online_step(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                             const fsfm_online_keys *keys, const fsfm_online_losses *losses,
+                             fsfm_block_done_fn done, void *context, fsfm_error *err)
 {
-    FSFM_TRY(fsfm_pixel_decoder_backward(dev, &online->pixel_decoder, view, online->trunk.encoder.latent,
-                                         online->dlatent, &online->scratch, err));
-    if (online->trunk.represents) FSFM_TRY(represent_backward(dev, online, view, err));
+    FSFM_TRY(fsfm_encoder_forward(dev, &online->trunk.encoder, view, err));
+    FSFM_TRY(pixel_groups(dev, online, view, losses, true, err));
+    if (online->trunk.represents) {
+        FSFM_TRY(represent_forward(dev, online, view, keys, losses, err));
+        FSFM_TRY(represent_backward(dev, online, view, err));
+    }
     if (done) done(context, online->options->depth);
-    return fsfm_encoder_backward(dev, &online->trunk.encoder, view, online->dlatent, &online->scratch, done,
-                                 context, err);
+    return fsfm_encoder_backward(dev, &online->trunk.encoder, view, online->dlatent, done, context, err);
 }

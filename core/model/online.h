@@ -23,7 +23,6 @@ typedef struct {
     fsfm_act *dpredicted, *dprojected;           /* (B, projection_size) */
     fsfm_act *drepresentation;                   /* (B, C) */
     fsfm_act *dlatent;                           /* (B, 1 + K, C) */
-    fsfm_block_scratch scratch;
 } fsfm_online;
 
 /* The target features that the online ones are compared with. */
@@ -47,24 +46,19 @@ fsfm_status fsfm_online_bind(fsfm_online *online, const fsfm_weights *weights,
 void fsfm_online_free(fsfm_online *online);
 /* key_count: of InfoNCE's global batch. */
 void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_device *dev, int64_t B, int64_t K,
-                        int64_t key_count, bool keeps);
-/* Encoder and pixel decoder only. */
+                        int64_t key_count, fsfm_keeps keeps);
+/* Encoder and pixel decoder without gradients: sets pixel_decoder.pixels; losses, where not NULL, are added
+ * up. */
 FSFM_MUST_USE
 fsfm_status fsfm_online_reconstruct(fsfm_device *dev, const fsfm_online *online,
-                                    const fsfm_network_view *view, fsfm_error *err);
-/* Losses of pixel_decoder.pixels; its gradient where wants_gradient. */
+                                    const fsfm_network_view *view, const fsfm_online_losses *losses,
+                                    fsfm_error *err);
+/* Forward and backward of all of it: losses and gradients are added up. done tells of each encoder block;
+ * block number depth, first, stands for everything behind the encoder. */
 FSFM_MUST_USE
-fsfm_status fsfm_online_patch_loss(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                   const fsfm_online_losses *losses, bool wants_gradient, fsfm_error *err);
-FSFM_MUST_USE
-fsfm_status fsfm_online_forward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                const fsfm_online_keys *keys, const fsfm_online_losses *losses,
-                                fsfm_error *err);
-/* After forward. done tells of each encoder block; block number depth, first, stands for everything behind
- * the encoder. */
-FSFM_MUST_USE
-fsfm_status fsfm_online_backward(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
-                                 fsfm_block_done_fn done, void *context, fsfm_error *err);
+fsfm_status fsfm_online_step(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
+                             const fsfm_online_keys *keys, const fsfm_online_losses *losses,
+                             fsfm_block_done_fn done, void *context, fsfm_error *err);
 
 #ifdef __cplusplus
 }

@@ -30,6 +30,7 @@ static void add(builder *to, fsfm_init init, int axes, const int64_t *shape, con
     item->count = 1;
     for (int axis = 0; axis < axes; axis++) item->count *= item->shape[axis] = shape[axis];
     item->offset = list->total_floats;
+    item->is_matrix = init == FSFM_INIT_XAVIER; /* what products read, and nothing else */
     item->is_decayed = axes > 1;
     item->is_trunk = to->is_trunk;
     item->init = init;

@@ -7,6 +7,7 @@ fsfm_status fsfm_rep_decoder_bind(fsfm_rep_decoder *decoder, const fsfm_weights 
 {
     const int64_t grid = options->img_size / options->patch_size, C = options->embed_dim;
     const float eps = (float)options->ln_eps;
+    const fsfm_block_sizes sizes = {C, options->rep_decoder_num_heads, options->mlp_ratio, eps};
     *decoder = (fsfm_rep_decoder){.C = C, .K = K, .L = grid * grid, .is_plain = is_plain};
     decoder->is_bypassed = !options->id_rep_decoder;
     decoder->T = 1 + decoder->L;
@@ -21,10 +22,10 @@ fsfm_status fsfm_rep_decoder_bind(fsfm_rep_decoder *decoder, const fsfm_weights 
     }
     decoder->mask_token = fsfm_weights_get(weights, "mask_token");
     decoder->embed = (fsfm_linear){fsfm_weights_pair(weights, "rep_decoder_embed"), C, C};
-    decoder->norm = (fsfm_norm){fsfm_weights_pair(weights, "rep_decoder_norm"), C, eps, false};
+    decoder->norm = (fsfm_norm){fsfm_weights_pair(weights, "rep_decoder_norm"), C, eps, false, true};
     decoder->pred = (fsfm_linear){fsfm_weights_pair(weights, "rep_decoder_pred"), C, C};
-    return fsfm_stack_bind(&decoder->stack, weights, "rep_decoder_blocks", options->rep_decoder_depth, C,
-                           options->rep_decoder_num_heads, options->mlp_ratio, eps, err);
+    return fsfm_stack_bind(&decoder->stack, weights, "rep_decoder_blocks", 0, options->rep_decoder_depth,
+                           &sizes, err);
 }
 
 void fsfm_rep_decoder_free(fsfm_rep_decoder *decoder)
@@ -39,22 +40,27 @@ static bool is_direct(const fsfm_rep_decoder *decoder)
 }
 
 void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
-                             bool keeps)
+                             fsfm_keeps keeps)
 {
     const int64_t C = decoder->C, N = B * decoder->T;
     decoder->out = fsfm_arena_acts(arena, dev, B * C);
     if (decoder->is_bypassed) return;
-    fsfm_stack_layout(&decoder->stack, arena, dev, B, decoder->T, keeps);
-    decoder->embedded = fsfm_arena_acts(arena, dev, B * (1 + decoder->K) * C);
+    decoder->token = fsfm_arena_acts(arena, dev, C);
     decoder->normed = fsfm_arena_acts(arena, dev, N * C);
     decoder->mean = fsfm_arena_acts(arena, dev, B * C);
     if (decoder->is_plain) decoder->tokens = fsfm_arena_acts(arena, dev, N * C);
     decoder->stats = (fsfm_norm_stats){NULL, NULL};
-    if (!keeps) return;
-    decoder->dstream = fsfm_arena_acts(arena, dev, N * C);
-    decoder->dmean = fsfm_arena_acts(arena, dev, B * C);
-    decoder->stats.mean = fsfm_arena_floats(arena, N);
-    decoder->stats.rstd = fsfm_arena_floats(arena, N);
+    if (keeps != FSFM_KEEPS_NOTHING) {
+        decoder->dstream = fsfm_arena_acts(arena, dev, N * C);
+        decoder->dmean = fsfm_arena_acts(arena, dev, B * C);
+        decoder->stats.mean = fsfm_arena_floats(arena, N);
+        decoder->stats.rstd = fsfm_arena_floats(arena, N);
+    }
+    fsfm_stack_layout(&decoder->stack, arena, dev, B, decoder->T, keeps);
+    fsfm_arena embedding = *arena; /* used before the blocks, and in backward behind them */
+    decoder->embedded = fsfm_arena_acts(&embedding, dev, B * (1 + decoder->K) * C);
+    fsfm_stack_layout_work(&decoder->stack, arena, dev, B, decoder->T);
+    fsfm_arena_cover(arena, &embedding);
 }
 
 /* Where each place of the image finds its token: NULL asks for the one-token form. */
@@ -73,11 +79,13 @@ static fsfm_status fill_gaps(fsfm_device *dev, const fsfm_rep_decoder *decoder, 
         .L = decoder->T - 1,
         .C = decoder->C,
         .x = decoder->embedded,
-        .fill = decoder->mask_token.value,
+        .fill = decoder->token,
         .position = decoder->position,
         .slot = slots(decoder, view),
-        .out = fsfm_stack_input(&decoder->stack),
+        .out_is_float = true,
+        .out = decoder->stack.input,
     };
+    FSFM_TRY(dev->ops->to_act(dev, decoder->C, decoder->mask_token.value, decoder->token, err));
     return dev->ops->unshuffle(dev, &args, err);
 }
 
@@ -95,23 +103,33 @@ static fsfm_status mean_forward(fsfm_device *dev, const fsfm_rep_decoder *decode
     return dev->ops->mean(dev, &args, err);
 }
 
+static fsfm_status embed_tokens(fsfm_device *dev, const fsfm_rep_decoder *decoder,
+                                const fsfm_network_view *view, const fsfm_act *latent, fsfm_error *err)
+{
+    const int64_t rows = view->B * (1 + decoder->K);
+    if (is_direct(decoder))
+        return fsfm_linear_stream_forward(dev, &decoder->embed, rows, latent, NULL, decoder->stack.input,
+                                          err);
+    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, rows, latent, decoder->embedded, err));
+    return fill_gaps(dev, decoder, view, err);
+}
+
 fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                      const fsfm_network_view *view, const fsfm_act *latent, fsfm_error *err)
 {
     const int64_t B = view->B, N = B * decoder->T;
+    const fsfm_tokens tokens = {B, decoder->T, decoder->last_multiplicity};
     if (decoder->is_bypassed) return mean_forward(dev, decoder, B, latent, decoder->out, err);
-    fsfm_act *embedded = is_direct(decoder) ? fsfm_stack_input(&decoder->stack) : decoder->embedded;
-    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, B * (1 + decoder->K), latent, NULL, embedded, err));
-    if (!is_direct(decoder)) FSFM_TRY(fill_gaps(dev, decoder, view, err));
-    FSFM_TRY(fsfm_stack_forward(dev, &decoder->stack, B, decoder->T, decoder->last_multiplicity, err));
-    FSFM_TRY(fsfm_norm_forward(dev, &decoder->norm, N, fsfm_stack_output(&decoder->stack), decoder->normed,
+    FSFM_TRY(embed_tokens(dev, decoder, view, latent, err));
+    FSFM_TRY(fsfm_stack_forward(dev, &decoder->stack, &tokens, err));
+    FSFM_TRY(fsfm_norm_forward(dev, &decoder->norm, N, decoder->stack.output, decoder->normed,
                                &decoder->stats, err));
     if (decoder->is_plain) {
-        FSFM_TRY(fsfm_linear_forward(dev, &decoder->pred, N, decoder->normed, NULL, decoder->tokens, err));
+        FSFM_TRY(fsfm_linear_forward(dev, &decoder->pred, N, decoder->normed, decoder->tokens, err));
         return mean_forward(dev, decoder, B, decoder->tokens, decoder->out, err);
     }
     FSFM_TRY(mean_forward(dev, decoder, B, decoder->normed, decoder->mean, err));
-    return fsfm_linear_forward(dev, &decoder->pred, B, decoder->mean, NULL, decoder->out, err);
+    return fsfm_linear_forward(dev, &decoder->pred, B, decoder->mean, decoder->out, err);
 }
 
 static fsfm_status mean_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
@@ -131,11 +149,11 @@ static fsfm_status mean_backward(fsfm_device *dev, const fsfm_rep_decoder *decod
 
 /* From dout to the gradient of the normed tokens, in dstream. */
 static fsfm_status output_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
-                                   const fsfm_act *dout, const fsfm_block_scratch *scratch, fsfm_error *err)
+                                   const fsfm_act *dout, fsfm_error *err)
 {
     if (decoder->is_plain) {
-        FSFM_TRY(mean_backward(dev, decoder, B, dout, scratch->dnorm, false, err));
-        return fsfm_linear_backward(dev, &decoder->pred, B * decoder->T, decoder->normed, scratch->dnorm,
+        FSFM_TRY(mean_backward(dev, decoder, B, dout, decoder->tokens, false, err));
+        return fsfm_linear_backward(dev, &decoder->pred, B * decoder->T, decoder->normed, decoder->tokens,
                                     decoder->dstream, FSFM_SETS, err);
     }
     FSFM_TRY(
@@ -145,16 +163,15 @@ static fsfm_status output_backward(fsfm_device *dev, const fsfm_rep_decoder *dec
 
 fsfm_status fsfm_rep_decoder_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                       const fsfm_network_view *view, const fsfm_act *latent,
-                                      const fsfm_act *dout, fsfm_act *dlatent,
-                                      const fsfm_block_scratch *scratch, fsfm_error *err)
+                                      const fsfm_act *dout, fsfm_act *dlatent, fsfm_error *err)
 {
     const int64_t B = view->B, N = B * decoder->T;
+    const fsfm_tokens tokens = {B, decoder->T, decoder->last_multiplicity};
     if (decoder->is_bypassed) return mean_backward(dev, decoder, B, dout, dlatent, true, err);
-    FSFM_TRY(output_backward(dev, decoder, B, dout, scratch, err));
-    FSFM_TRY(fsfm_norm_backward(dev, &decoder->norm, N, fsfm_stack_output(&decoder->stack), decoder->normed,
+    FSFM_TRY(output_backward(dev, decoder, B, dout, err));
+    FSFM_TRY(fsfm_norm_backward(dev, &decoder->norm, N, decoder->stack.output, decoder->normed,
                                 &decoder->stats, decoder->dstream, decoder->dstream, FSFM_SETS, err));
-    FSFM_TRY(fsfm_stack_backward(dev, &decoder->stack, B, decoder->T, decoder->last_multiplicity,
-                                 decoder->dstream, scratch, NULL, NULL, err));
+    FSFM_TRY(fsfm_stack_backward(dev, &decoder->stack, &tokens, decoder->dstream, NULL, NULL, err));
     fsfm_act *dembedded = decoder->dstream;
     if (!is_direct(decoder)) {
         const fsfm_unshuffle_backward_args args = {

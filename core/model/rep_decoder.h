@@ -31,10 +31,11 @@ typedef struct {
     fsfm_stack stack;
     fsfm_norm norm;
     /* activations */
+    fsfm_act *token;    /* (C): the mask token */
     fsfm_act *embedded; /* (B, 1 + K, C), where tokens are put in between; its gradient in backward */
     fsfm_act *normed;   /* (B, T, C) */
     fsfm_act *mean;     /* (B, C), before pred unless plain */
-    fsfm_act *tokens;   /* (B, T, C), plain: after pred */
+    fsfm_act *tokens;   /* (B, T, C), plain: after pred; its gradient in backward */
     fsfm_act *out;      /* (B, C) */
     fsfm_act *dstream;  /* (B, T, C) */
     fsfm_act *dmean;    /* (B, C) */
@@ -46,8 +47,9 @@ fsfm_status fsfm_rep_decoder_bind(fsfm_rep_decoder *decoder, const fsfm_weights 
                                   const fsfm_model_options *options, int64_t K, bool is_plain,
                                   fsfm_error *err);
 void fsfm_rep_decoder_free(fsfm_rep_decoder *decoder);
+/* All that it needs from the beginning of forward to the end of backward. */
 void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
-                             bool keeps);
+                             fsfm_keeps keeps);
 /* latent (B, 1 + K, C) -> decoder->out (B, C). */
 FSFM_MUST_USE
 fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
@@ -56,8 +58,7 @@ fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *d
 FSFM_MUST_USE
 fsfm_status fsfm_rep_decoder_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                       const fsfm_network_view *view, const fsfm_act *latent,
-                                      const fsfm_act *dout, fsfm_act *dlatent,
-                                      const fsfm_block_scratch *scratch, fsfm_error *err);
+                                      const fsfm_act *dout, fsfm_act *dlatent, fsfm_error *err);
 
 #ifdef __cplusplus
 }

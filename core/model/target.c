@@ -17,8 +17,12 @@ void fsfm_target_free(fsfm_target *target)
 
 void fsfm_target_layout(fsfm_target *target, fsfm_arena *arena, const fsfm_device *dev, int64_t B)
 {
-    fsfm_trunk_layout(&target->trunk, arena, dev, B, target->K, false);
-    target->norm = fsfm_arena_floats(arena, B);
+    fsfm_encoder_layout(&target->trunk.encoder, arena, dev, B, target->K, FSFM_KEEPS_NOTHING);
+    fsfm_arena represent = *arena; /* behind the encoder, which is done by then */
+    fsfm_encoder_layout_work(&target->trunk.encoder, arena, dev, B, target->K);
+    fsfm_trunk_layout_represent(&target->trunk, &represent, dev, B, FSFM_KEEPS_NOTHING);
+    target->norm = fsfm_arena_floats(&represent, B);
+    fsfm_arena_cover(arena, &represent);
 }
 
 fsfm_status fsfm_target_forward(fsfm_device *dev, const fsfm_target *target, const fsfm_network_view *view,

@@ -22,10 +22,9 @@ void fsfm_trunk_free(fsfm_trunk *trunk)
     fsfm_rep_decoder_free(&trunk->rep_decoder);
 }
 
-void fsfm_trunk_layout(fsfm_trunk *trunk, fsfm_arena *arena, const fsfm_device *dev, int64_t B, int64_t K,
-                       bool keeps)
+void fsfm_trunk_layout_represent(fsfm_trunk *trunk, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
+                                 fsfm_keeps keeps)
 {
-    fsfm_encoder_layout(&trunk->encoder, arena, dev, B, K, keeps);
     if (!trunk->represents) return;
     fsfm_rep_decoder_layout(&trunk->rep_decoder, arena, dev, B, keeps);
     fsfm_head_layout(&trunk->projector, arena, dev, B, keeps);

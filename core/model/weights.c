@@ -10,7 +10,7 @@ static fsfm_weight look_up(const fsfm_weights *weights, const char *name)
     FSFM_ASSERT(i >= 0);
     const int64_t offset = weights->list->items[i].offset;
     return (fsfm_weight){weights->values ? weights->values + offset : NULL,
-                         weights->grads ? weights->grads + offset : NULL};
+                         weights->grads ? weights->grads + offset : NULL, offset};
 }
 
 fsfm_weight fsfm_weights_get(const fsfm_weights *weights, const char *fmt, ...)

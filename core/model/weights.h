@@ -10,8 +10,9 @@ extern "C" {
 #endif
 
 typedef struct {
-    const float *value;
-    float *grad; /* NULL: no gradient is wanted */
+    const void *value; /* floats; of a matrix: fsfm_act, as device.h has it */
+    float *grad;       /* NULL: no gradient is wanted */
+    int64_t offset;    /* in the arrays, in floats */
 } fsfm_weight;
 
 typedef struct {

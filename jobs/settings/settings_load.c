@@ -20,6 +20,7 @@ fsfm_status fsfm_places_context(const fsfm_places *places, const char *key, fsfm
 {
     const int number = fsfm_settings_number(key, NULL, NULL);
     const fsfm_place *place = &places->of_key[number];
+    if (place->option) return fsfm_context(err, "%s", place->option);
     if (place->argument) return fsfm_context(err, "argument %d: %s", place->argument, key);
     if (place->line) return fsfm_context(err, "%s:%d:%d: %s", places->file, place->line, place->column, key);
     return fsfm_context(err, "%s: %s", places->file, key); /* a default that does not go with something */
@@ -207,9 +208,7 @@ static fsfm_status load_override(loader *l, int argument, const char *word)
     return FSFM_OK;
 }
 
-/* Defaults, then the document, then the overrides, then the checks. */
-static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, int override_count, char *const *overrides,
-                            char warning[256])
+static void set_defaults(loader *l)
 {
     int keys = 0;
     memset(l->settings, 0, sizeof *l->settings);
@@ -219,6 +218,13 @@ static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, int override_
         keys += *p->count;
     }
     FSFM_ASSERT(keys <= FSFM_KEYS_MAX);
+}
+
+/* Defaults, then the document, then the overrides, then the checks. */
+static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, int override_count, char *const *overrides,
+                            char warning[256])
+{
+    set_defaults(l);
     if (root->kind != FSFM_YAML_MAP)
         return fsfm_fail(l->err, FSFM_ERR_ARG,
                          "%s:%d:%d: expected sections (run, data, model, ...), found %s", l->places.file,
@@ -253,4 +259,22 @@ fsfm_status fsfm_settings_load_text(const char *name, const char *text, fsfm_set
 {
     char warning[256];
     return load(name, text, 0, NULL, out, warning, err);
+}
+
+fsfm_status fsfm_settings_from_options(const fsfm_settings_word *words, int count, fsfm_settings *out,
+                                       fsfm_error *err)
+{
+    loader l = {.settings = out, .places.file = "default", .err = err};
+    char warning[256] = "";
+    set_defaults(&l);
+    for (int i = 0; i < count; i++) {
+        void *owner = NULL;
+        const fsfm_option *option = fsfm_settings_find(out, words[i].key, &owner, NULL);
+        FSFM_ASSERT(option);
+        l.places.of_key[fsfm_settings_number(words[i].key, NULL, NULL)] =
+            (fsfm_place){.option = words[i].option, .argument = i + 1};
+        if (fsfm_option_set(option, owner, words[i].value, err) != FSFM_OK)
+            return fsfm_places_context(&l.places, words[i].key, err);
+    }
+    return fsfm_settings_check(&l.places, out, warning, err);
 }

@@ -9,8 +9,9 @@
 enum { FSFM_KEYS_MAX = 128 };
 
 typedef struct {
-    int argument;     /* number of the override, from 1; 0: none */
-    int line, column; /* in the file; 0: not there */
+    const char *option; /* "--preset": an option that stands for the key; NULL: none */
+    int argument;       /* number of the override or option, from 1; 0: none */
+    int line, column;   /* in the file; 0: not there */
 } fsfm_place;
 
 typedef struct {
@@ -22,8 +23,8 @@ typedef struct {
  * fsfm_settings) may be NULL. */
 int fsfm_settings_number(const char *key, const fsfm_option **option, size_t *owner_offset);
 
-/* Prefixes err with "FILE:LINE:COLUMN: key" or "argument N: key" of the key's last word; returns err's
- * status. */
+/* Prefixes err with "FILE:LINE:COLUMN: key", "argument N: key" or "--option", of what set the key last;
+ * returns err's status. */
 fsfm_status fsfm_places_context(const fsfm_places *places, const char *key, fsfm_error *err);
 /* Of two keys that do not go together, the one that was set last: the one to name. */
 const char *fsfm_places_later(const fsfm_places *places, const char *a, const char *b);

@@ -25,6 +25,7 @@ fsfm_status fsfm_verify_open_learner(const fsfm_verification *v, bool gradients_
         .local_batch = golden->B,
         .gradients_only = gradients_only,
         .plain = v->is_plain,
+        .recompute = FSFM_RECOMPUTE_GELU, /* as pretrain has it */
     };
     FSFM_TRY(fsfm_learner_open(v->dev, &setup, out, err));
     const fsfm_status st = fsfm_golden_set_weights(golden, *out, err);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tolerances: a sum of K products of numbers of size 1 has partial sums of size sqrt(K), rounded K times at
- * 3e-8 of that and in random directions: 2e-8 K is usual; the largest of 10^5 entries is five times that. */
+ * 3e-8 of that and in random directions: 2e-8 K is usual; the largest of 10^5 entries is five times that.
+ * Sums are floats in bf16 too, and rounded once (see case_check), with what is added to them inside. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "tests/support/bfloat16.h"
 #include "tests/support/device_case.h"
 #include "tests/support/reference_ops.h"
 
@@ -9,48 +14,84 @@ static double tolerance(int64_t K)
     return 1.5e-7 * (double)K + 1e-6;
 }
 
+/* Takes what the device holds, once that is checked, for what the reference goes on with. */
+static void take_over(device_case *c, case_array *array)
+{
+    float *got = case_download(c, array);
+    for (int64_t i = 0; i < array->count; i++) array->want[i] = (double)got[i];
+    free(got);
+}
+
+enum { ROWS_BEFORE = 3 }; /* of the matrix, before those that are the weight */
+
+static case_array *random_matrix(device_case *c, int64_t Cin, int64_t Cout)
+{
+    return case_random(c, CASE_WEIGHTS, (ROWS_BEFORE + Cout + 1) * Cin, 1.0);
+}
+
+static const fsfm_act *weight_dev(const device_case *c, const case_array *matrix, int64_t Cin)
+{
+    return fsfm_act_after(c->dev, matrix->dev, ROWS_BEFORE * Cin);
+}
+
+typedef enum { PLAIN, BIAS, RESIDUAL, RESIDUAL_IN_PLACE, ACTIVE, ACTIVE_IN_PLACE, FORMS } form;
+
+/* sizes: N, Cin, Cout, out_is_float */
 static void linear_case(device_case *c, const int64_t *sizes)
 {
     const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
-
-    const case_array *x = case_random(c, N * Cin, 1.0), *weight = case_random(c, Cout * Cin, 1.0);
-    const case_array *bias = case_random(c, Cout, 1.0), *residual = case_random(c, N * Cout, 1.0);
-    for (int form = 0; form < 4; form++) { /* plain, bias, bias and residual, residual in place */
-        case_array *out = case_target(c, N * Cout, form == 3);
+    const bool is_float = sizes[3];
+    const case_kind kind = is_float ? CASE_FLOATS : CASE_ACTS;
+    const case_array *x = case_random(c, CASE_ACTS, N * Cin, 1.0), *matrix = random_matrix(c, Cin, Cout);
+    const case_array *bias = case_random(c, CASE_FLOATS, Cout, 1.0),
+                     *residual = case_random(c, kind, N * Cout, 1.0);
+    case_array *active = case_output(c, CASE_ACTS, N * Cout);
+    for (form f = PLAIN; f < (is_float ? ACTIVE : FORMS); f++) {
+        case_array *out = case_target(c, kind, N * Cout, f == RESIDUAL_IN_PLACE);
+        const case_array *added = f == RESIDUAL ? residual : f == RESIDUAL_IN_PLACE ? out : NULL;
+        const case_array *with_bias = f == PLAIN ? NULL : bias;
         const fsfm_linear_args args = {.N = N,
                                        .Cin = Cin,
                                        .Cout = Cout,
                                        .x = x->dev,
-                                       .weight = weight->dev,
-                                       .bias = form > 0 ? bias->dev : NULL,
-                                       .residual = form == 3   ? out->dev
-                                                   : form == 2 ? residual->dev
-                                                               : NULL,
-                                       .out = out->dev};
+                                       .weight = weight_dev(c, matrix, Cin),
+                                       .bias = with_bias ? with_bias->dev : NULL,
+                                       .out_is_float = is_float,
+                                       .residual = added ? added->dev : NULL,
+                                       .out = out->dev,
+                                       .active = f == ACTIVE            ? active->dev
+                                                 : f == ACTIVE_IN_PLACE ? out->dev
+                                                                        : NULL};
         assert_ok(c->dev->ops->linear(c->dev, &args, &c->err), &c->err);
         if (c->dev->threads > 1) continue;
-        ref_linear(N, Cin, Cout, x->want, weight->want, form > 0 ? bias->want : NULL,
-                   form == 3   ? out->want
-                   : form == 2 ? residual->want
-                               : NULL,
-                   out->want);
+        if (f == ACTIVE_IN_PLACE) {
+            case_check_equal(c, out, active, "GELU in place");
+            continue;
+        }
+        ref_linear(N, Cin, Cout, x->want, matrix->want + ROWS_BEFORE * Cin, with_bias ? bias->want : NULL,
+                   added ? added->want : NULL, out->want);
         case_check(c, out, "out", 1e-6, tolerance(Cin));
+        if (f != ACTIVE) continue;
+        take_over(c, out);
+        ref_gelu(N * Cout, out->want, active->want);
+        case_check(c, active, "active", 2e-7, 1e-7);
     }
 }
 
 static void backward_case(device_case *c, const int64_t *sizes)
 {
     const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
-    const case_array *x = case_random(c, N * Cin, 1.0), *weight = case_random(c, Cout * Cin, 1.0);
-    const case_array *dout = case_random(c, N * Cout, 1.0);
+    const case_array *x = case_random(c, CASE_ACTS, N * Cin, 1.0), *matrix = random_matrix(c, Cin, Cout);
+    const case_array *dout = case_random(c, CASE_ACTS, N * Cout, 1.0);
     for (int adds = 0; adds < 2; adds++) {
-        case_array *dx = case_target(c, N * Cin, adds), *dweight = case_random(c, Cout * Cin, 1.0);
-        case_array *dbias = case_random(c, Cout, 1.0);
+        case_array *dx = case_target(c, CASE_ACTS, N * Cin, adds),
+                   *dweight = case_random(c, CASE_FLOATS, Cout * Cin, 1.0),
+                   *dbias = case_random(c, CASE_FLOATS, Cout, 1.0);
         const fsfm_linear_backward_args args = {.N = N,
                                                 .Cin = Cin,
                                                 .Cout = Cout,
                                                 .x = x->dev,
-                                                .weight = weight->dev,
+                                                .weight = weight_dev(c, matrix, Cin),
                                                 .dout = dout->dev,
                                                 .dx = dx->dev,
                                                 .dx_adds = adds,
@@ -58,9 +99,49 @@ static void backward_case(device_case *c, const int64_t *sizes)
                                                 .dbias = dbias->dev};
         assert_ok(c->dev->ops->linear_backward(c->dev, &args, &c->err), &c->err);
         if (c->dev->threads > 1) continue;
-        ref_linear_backward(N, Cin, Cout, x->want, weight->want, dout->want, dx->want, dweight->want,
-                            dbias->want);
+        ref_linear_backward(N, Cin, Cout, x->want, matrix->want + ROWS_BEFORE * Cin, dout->want, dx->want,
+                            dweight->want, dbias->want);
         case_check(c, dx, "dx", 1e-6, tolerance(Cout));
+        case_check(c, dweight, "dweight", 1e-6, tolerance(N));
+        case_check(c, dbias, "dbias", 1e-6, tolerance(N));
+    }
+}
+
+/* x was GELU(hidden), kept or made once more. */
+static void hidden_case(device_case *c, const int64_t *sizes)
+{
+    const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
+    const case_array *hidden = case_random(c, CASE_ACTS, N * Cin, 1.0), *matrix = random_matrix(c, Cin, Cout);
+    const case_array *dout = case_random(c, CASE_ACTS, N * Cout, 1.0);
+    case_array *x = case_output(c, CASE_ACTS, N * Cin), *dx_of_x = case_output(c, CASE_FLOATS, N * Cin);
+    for (int again = 1; again >= 0; again--) {
+        case_array *dx = case_output(c, CASE_ACTS, N * Cin),
+                   *dweight = case_random(c, CASE_FLOATS, Cout * Cin, 1.0),
+                   *dbias = case_random(c, CASE_FLOATS, Cout, 1.0);
+        const fsfm_linear_backward_args args = {.N = N,
+                                                .Cin = Cin,
+                                                .Cout = Cout,
+                                                .x = again ? NULL : x->dev,
+                                                .weight = weight_dev(c, matrix, Cin),
+                                                .dout = dout->dev,
+                                                .dx = dx->dev,
+                                                .dweight = dweight->dev,
+                                                .dbias = dbias->dev,
+                                                .hidden = hidden->dev,
+                                                .active = again ? x->dev : NULL};
+        assert_ok(c->dev->ops->linear_backward(c->dev, &args, &c->err), &c->err);
+        if (c->dev->threads > 1) continue;
+        if (again) {
+            ref_gelu(N * Cin, hidden->want, x->want);
+            case_check(c, x, "active", 2e-7, 1e-7);
+            take_over(c, x);
+        }
+        for (int64_t i = 0; i < N * Cin; i++) dx_of_x->want[i] = 0.0;
+        ref_linear_backward(N, Cin, Cout, x->want, matrix->want + ROWS_BEFORE * Cin, dout->want,
+                            dx_of_x->want, dweight->want, dbias->want);
+        ref_gelu_backward(N * Cin, hidden->want, dx_of_x->want, dx->want);
+        /* The product may be rounded before the slope of GELU, up to 1.13, meets it. */
+        case_check(c, dx, "dx", c->is_bf16 ? BF16_ROUNDING : 1e-6, 1.13 * tolerance(Cout));
         case_check(c, dweight, "dweight", 1e-6, tolerance(N));
         case_check(c, dbias, "dbias", 1e-6, tolerance(N));
     }
@@ -70,9 +151,11 @@ static void backward_case(device_case *c, const int64_t *sizes)
 static void unwanted_case(device_case *c, const int64_t *sizes)
 {
     const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
-    const case_array *x = case_random(c, N * Cin, 1.0), *weight = case_random(c, Cout * Cin, 1.0);
-    const case_array *dout = case_random(c, N * Cout, 1.0);
-    case_array *dx = case_output(c, N * Cin), *dweight = case_random(c, Cout * Cin, 1.0);
+    const case_array *x = case_random(c, CASE_ACTS, N * Cin, 1.0),
+                     *weight = case_random(c, CASE_WEIGHTS, Cout * Cin, 1.0);
+    const case_array *dout = case_random(c, CASE_ACTS, N * Cout, 1.0);
+    case_array *dx = case_output(c, CASE_ACTS, N * Cin),
+               *dweight = case_random(c, CASE_FLOATS, Cout * Cin, 1.0);
     fsfm_linear_backward_args args = {
         .N = N, .Cin = Cin, .Cout = Cout, .weight = weight->dev, .dout = dout->dev, .dx = dx->dev};
     assert_ok(c->dev->ops->linear_backward(c->dev, &args, &c->err), &c->err);
@@ -91,16 +174,29 @@ static const int64_t shapes[][3] = {{1, 1, 1},      {1, 48, 16},    {3, 7, 5},  
                                     {600, 130, 50}, {1030, 33, 70}, {64, 1000, 20}, {32, 1024, 256},
                                     {2, 640, 640}};
 
+static void run_all(case_fn fn, bool out_is_float)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        case_run(fn, (const int64_t[]){shapes[i][0], shapes[i][1], shapes[i][2], out_is_float});
+}
+
 static void linear_is_the_references(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) case_run(linear_case, shapes[i]);
+    run_all(linear_case, false);
+    run_all(linear_case, true);
 }
 
 static void linear_backward_is_the_references(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) case_run(backward_case, shapes[i]);
+    run_all(backward_case, false);
+}
+
+static void backward_goes_through_gelu(void **state)
+{
+    (void)state;
+    run_all(hidden_case, false);
 }
 
 static void unwanted_gradients_may_be_null(void **state)
@@ -109,25 +205,51 @@ static void unwanted_gradients_may_be_null(void **state)
     case_run(unwanted_case, (const int64_t[]){19, 21, 23});
 }
 
+/* No rows: nothing is read or written but gradients that stay. */
+static void no_rows_are_no_work(void **state)
+{
+    (void)state;
+    enum { Cin = 5, Cout = 7 };
+    device_case c;
+    case_begin(&c, 1, 0);
+    const case_array *weight = case_random(&c, CASE_WEIGHTS, Cin * Cout, 1.0);
+    case_array *dweight = case_random(&c, CASE_FLOATS, Cin * Cout, 1.0);
+    const fsfm_linear_args args = {.Cin = Cin, .Cout = Cout, .weight = weight->dev};
+    const fsfm_linear_backward_args backward = {
+        .Cin = Cin, .Cout = Cout, .weight = weight->dev, .dweight = dweight->dev};
+    assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+    assert_ok(c.dev->ops->linear_backward(c.dev, &backward, &c.err), &c.err);
+    case_check(&c, dweight, "dweight", 0.0, 0.0);
+    case_end(&c);
+}
+
 /* Shapes of the models, for the bits alone: the reference would take long. */
 static void bits_case(device_case *c, const int64_t *sizes)
 {
     const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
-    const case_array *x = case_random(c, N * Cin, 1.0), *weight = case_random(c, Cout * Cin, 1.0);
-    case_array *out = case_output(c, N * Cout), *dx = case_output(c, N * Cin),
-               *dweight = case_random(c, Cout * Cin, 1.0);
-    case_array *dbias = case_random(c, Cout, 1.0);
-    const fsfm_linear_args args = {
-        .N = N, .Cin = Cin, .Cout = Cout, .x = x->dev, .weight = weight->dev, .out = out->dev};
+    const case_array *x = case_random(c, CASE_ACTS, N * Cin, 1.0),
+                     *weight = case_random(c, CASE_WEIGHTS, Cout * Cin, 1.0);
+    case_array *out = case_output(c, CASE_ACTS, N * Cout), *active = case_output(c, CASE_ACTS, N * Cout);
+    case_array *dx = case_output(c, CASE_ACTS, N * Cin), *again = case_output(c, CASE_ACTS, N * Cin);
+    case_array *dweight = case_random(c, CASE_FLOATS, Cout * Cin, 1.0),
+               *dbias = case_random(c, CASE_FLOATS, Cout, 1.0);
+    const fsfm_linear_args args = {.N = N,
+                                   .Cin = Cin,
+                                   .Cout = Cout,
+                                   .x = x->dev,
+                                   .weight = weight->dev,
+                                   .out = out->dev,
+                                   .active = active->dev};
     const fsfm_linear_backward_args backward = {.N = N,
                                                 .Cin = Cin,
                                                 .Cout = Cout,
-                                                .x = x->dev,
                                                 .weight = weight->dev,
                                                 .dout = out->dev,
                                                 .dx = dx->dev,
                                                 .dweight = dweight->dev,
-                                                .dbias = dbias->dev};
+                                                .dbias = dbias->dev,
+                                                .hidden = x->dev,
+                                                .active = again->dev};
     assert_ok(c->dev->ops->linear(c->dev, &args, &c->err), &c->err);
     assert_ok(c->dev->ops->linear_backward(c->dev, &backward, &c->err), &c->err);
 }
@@ -148,7 +270,8 @@ static void bits_do_not_depend_on_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_is_the_references), cmocka_unit_test(linear_backward_is_the_references),
-        cmocka_unit_test(unwanted_gradients_may_be_null), cmocka_unit_test(bits_do_not_depend_on_threads)};
-    return cmocka_run_group_tests_name("linear", tests, NULL, NULL);
+        cmocka_unit_test(linear_is_the_references),   cmocka_unit_test(linear_backward_is_the_references),
+        cmocka_unit_test(backward_goes_through_gelu), cmocka_unit_test(unwanted_gradients_may_be_null),
+        cmocka_unit_test(no_rows_are_no_work),        cmocka_unit_test(bits_do_not_depend_on_threads)};
+    return case_skips() ? 77 : cmocka_run_group_tests_name("linear", tests, NULL, NULL);
 }

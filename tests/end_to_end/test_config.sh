@@ -31,7 +31,7 @@ expect 0 out '^usage: fsfm COMMAND' "$FSFM" --help
 quiet err
 expect 0 out '^fsfm [0-9]+\.[0-9]+\.[0-9]+' "$FSFM" --version
 expect 0 out 'HDF5 [0-9]' "$FSFM" --version
-for command in config synth pack inspect mask pretrain verify; do
+for command in config synth pack inspect mask plan pretrain verify bench; do
     expect 0 out "^usage: fsfm $command" "$FSFM" "$command" --help
     quiet err
 done

@@ -14,7 +14,8 @@ enum { B = 3, SIZE = 16, PATCH = 4, L = 16, K = 5, SEED = 20 };
 typedef struct {
     const char *name;
     fsfm_id_loss id_loss;
-    bool no_rep_decoder, sincos, plain_pixels, empty_region;
+    bool no_rep_decoder, sincos, plain_pixels, empty_region, loose_region;
+    int64_t decoder_depth; /* 0: 2 */
     fsfm_target_update update;
     fsfm_target_view view;
 } variant;
@@ -28,6 +29,10 @@ static const variant variants[] = {
     {.name = "rep_pos sincos", .sincos = true},
     {.name = "plain pixels", .plain_pixels = true},
     {.name = "no region anywhere", .empty_region = true},
+    {.name = "region outside the mask", .loose_region = true},
+    {.name = "one pixel decoder block", .decoder_depth = 1},
+    {.name = "one block, region outside the mask", .decoder_depth = 1, .loose_region = true},
+    {.name = "four pixel decoder blocks", .decoder_depth = 4},
     {.name = "shared target", .update = FSFM_TARGET_SHARED},
     {.name = "frozen target", .update = FSFM_TARGET_FROZEN},
     {.name = "masked target", .view = FSFM_TARGET_MASKED},
@@ -71,7 +76,7 @@ static void make_options(const variant *v, fsfm_model_options *o)
     o->depth = 2;
     o->decoder_embed_dim = 16;
     o->decoder_num_heads = 2;
-    o->decoder_depth = 2;
+    o->decoder_depth = v->decoder_depth ? v->decoder_depth : 2;
     o->rep_decoder_num_heads = 3;
     o->rep_decoder_depth = 2;
     o->projection_size = 8;
@@ -105,7 +110,8 @@ static void make_batch(fixture *f, const variant *v, fsfm_random *random)
         draw_mask(random, f->mask + b * L);
         draw_mask(random, f->target_mask + b * L);
         for (int l = 0; l < L; l++) {
-            f->region[b * L + l] = !v->empty_region && b != 1 && f->mask[b * L + l] && l % 3 == 0;
+            f->region[b * L + l] =
+                !v->empty_region && b != 1 && (f->mask[b * L + l] || v->loose_region) && l % 3 == 0;
             f->batch.totals.masked_patches += f->mask[b * L + l];
             f->batch.totals.region_patches += f->region[b * L + l];
         }

@@ -7,22 +7,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/bfloat16.h"
+
 static uint64_t seed(void)
 {
     const char *given = getenv("FSFM_TEST_SEED");
     return given ? strtoull(given, NULL, 10) : 1;
 }
 
+static bool is_set(const char *variable, const char *value)
+{
+    const char *given = getenv(variable);
+    return given && strcmp(given, value) == 0;
+}
+
+static fsfm_status open_device(int threads, fsfm_device **dev, char note[160], fsfm_error *err)
+{
+    return fsfm_device_open(is_set("FSFM_TEST_DEVICE", "cuda") ? FSFM_DEVICE_CUDA : FSFM_DEVICE_CPU,
+                            is_set("FSFM_TEST_PRECISION", "bf16") ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
+                            threads, dev, note, err);
+}
+
+int case_skips(void)
+{
+    fsfm_device *dev;
+    fsfm_error err;
+    char note[160];
+    const fsfm_status st = open_device(1, &dev, note, &err);
+    fsfm_device_close(&dev);
+    const bool no_cuda = st == FSFM_ERR_DEVICE && is_set("FSFM_TEST_DEVICE", "cuda");
+    if (!no_cuda && note[0] == '\0') return 0; /* other failures are for the tests to report */
+    print_message("skipped: %s\n", no_cuda ? err.message : note);
+    return 77;
+}
+
 void case_begin(device_case *c, int threads, uint64_t sample)
 {
-    const char *name = getenv("FSFM_TEST_DEVICE");
-    const bool cuda = name && strcmp(name, "cuda") == 0;
     char note[160];
     memset(c, 0, sizeof *c);
-    const fsfm_status st = fsfm_device_open(cuda ? FSFM_DEVICE_CUDA : FSFM_DEVICE_CPU, FSFM_PRECISION_FP32,
-                                            threads, &c->dev, note, &c->err);
-    if (cuda && st == FSFM_ERR_DEVICE) skip();
-    assert_ok(st, &c->err);
+    assert_ok(open_device(threads, &c->dev, note, &c->err), &c->err);
+    assert_string_equal(note, ""); /* else main should have asked case_skips() */
+    c->is_bf16 = c->dev->precision == FSFM_PRECISION_BF16;
     c->random = fsfm_random_stream(seed(), FSFM_RANDOM_TEST, 0, sample);
 }
 
@@ -31,9 +56,15 @@ void case_end(device_case *c)
     for (int i = 0; i < c->arrays_used; i++) {
         c->dev->ops->free(c->dev, c->arrays[i].dev);
         free(c->arrays[i].want);
+        free(c->arrays[i].squares);
     }
     for (int i = 0; i < c->bytes_used; i++) c->dev->ops->free(c->dev, c->bytes[i].dev);
     fsfm_device_close(&c->dev);
+}
+
+static size_t array_bytes(const device_case *c, const case_array *array)
+{
+    return (size_t)array->count * (array->kind == CASE_ACTS ? c->dev->act_bytes : sizeof(float));
 }
 
 static uint64_t add_to_hash(device_case *c, uint64_t hash, const void *dev, size_t size_bytes)
@@ -51,7 +82,7 @@ static uint64_t case_hash(device_case *c)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     for (int i = 0; i < c->arrays_used; i++)
-        hash = add_to_hash(c, hash, c->arrays[i].dev, (size_t)c->arrays[i].count * sizeof(float));
+        hash = add_to_hash(c, hash, c->arrays[i].dev, array_bytes(c, &c->arrays[i]));
     for (int i = 0; i < c->bytes_used; i++)
         hash = add_to_hash(c, hash, c->bytes[i].dev, c->bytes[i].size_bytes);
     return hash;
@@ -74,46 +105,125 @@ void case_run(case_fn fn, const int64_t *sizes)
     }
 }
 
-static case_array *add_array(device_case *c, const float *values, int64_t count)
+static case_array *add_array(device_case *c, case_kind kind, int64_t count)
 {
-    const size_t size_bytes = (size_t)count * sizeof *values;
     assert_in_range(c->arrays_used, 0, sizeof c->arrays / sizeof *c->arrays - 1);
     case_array *array = &c->arrays[c->arrays_used++];
-    void *dev = NULL;
-    assert_ok(c->dev->ops->alloc(c->dev, size_bytes, &dev, &c->err), &c->err);
-    assert_ok(c->dev->ops->upload(c->dev, dev, values, size_bytes, &c->err), &c->err);
-    *array = (case_array){.count = count, .dev = dev, .want = calloc((size_t)count, sizeof(double))};
+    *array = (case_array){.kind = kind, .count = count, .want = calloc((size_t)count + 1, sizeof(double))};
     assert_non_null(array->want);
+    assert_ok(c->dev->ops->alloc(c->dev, array_bytes(c, array), &array->dev, &c->err), &c->err);
     return array;
 }
 
-case_array *case_random(device_case *c, int64_t count, double scale)
+/* x as the array stores it. */
+static double stored(const device_case *c, const case_array *array, double x)
 {
-    float *values = malloc((size_t)count * sizeof *values);
+    return array->kind == CASE_ACTS && c->is_bf16 ? bf16_nearest(x) : (double)(float)x;
+}
+
+/* count numbers in compute precision at dev. */
+static void acts_upload(device_case *c, void *dev, const float *values, int64_t count)
+{
+    const size_t size_bytes = (size_t)count * c->dev->act_bytes;
+    uint16_t *bits = malloc((size_t)count * sizeof *bits + 1);
+    assert_non_null(bits);
+    for (int64_t i = 0; i < count; i++) bits[i] = bf16_bits((double)values[i]);
+    assert_ok(c->dev->ops->upload(c->dev, dev, c->is_bf16 ? (const void *)bits : values, size_bytes, &c->err),
+              &c->err);
+    free(bits);
+}
+
+static float *acts_download(device_case *c, const void *dev, int64_t count)
+{
+    float *values = malloc((size_t)count * sizeof *values + 1);
+    uint16_t *bits = malloc((size_t)count * sizeof *bits + 1);
+    assert_true(values && bits);
+    assert_ok(c->dev->ops->download(c->dev, c->is_bf16 ? (void *)bits : values, dev,
+                                    (size_t)count * c->dev->act_bytes, &c->err),
+              &c->err);
+    for (int64_t i = 0; c->is_bf16 && i < count; i++) values[i] = (float)bf16_value(bits[i]);
+    free(bits);
+    return values;
+}
+
+float *case_download(device_case *c, const case_array *array)
+{
+    const fsfm_device_ops *ops = c->dev->ops;
+    if (array->kind == CASE_ACTS) return acts_download(c, array->dev, array->count);
+    float *got = malloc((size_t)array->count * sizeof *got + 1);
+    assert_non_null(got);
+    if (array->kind == CASE_FLOATS)
+        assert_ok(ops->download(c->dev, got, array->dev, array_bytes(c, array), &c->err), &c->err);
+    else
+        assert_ok(ops->get_matrix(c->dev, array->count, array->dev, got, &c->err), &c->err);
+    return got;
+}
+
+case_array *case_given(device_case *c, case_kind kind, const float *values, int64_t count)
+{
+    const fsfm_device_ops *ops = c->dev->ops;
+    case_array *array = add_array(c, kind, count);
+    if (kind == CASE_ACTS)
+        acts_upload(c, array->dev, values, count);
+    else if (kind == CASE_FLOATS)
+        assert_ok(ops->upload(c->dev, array->dev, values, array_bytes(c, array), &c->err), &c->err);
+    else
+        assert_ok(ops->set_matrix(c->dev, count, array->dev, values, &c->err), &c->err);
+    for (int64_t i = 0; i < count; i++) array->want[i] = stored(c, array, (double)values[i]);
+    if (kind == CASE_WEIGHTS) {
+        float *read = acts_download(c, array->dev, count);
+        for (int64_t i = 0; i < count; i++) array->want[i] = (double)read[i];
+        free(read);
+    }
+    return array;
+}
+
+case_array *case_random(device_case *c, case_kind kind, int64_t count, double scale)
+{
+    float *values = malloc((size_t)count * sizeof *values + 1);
     assert_non_null(values);
     for (int64_t i = 0; i < count; i++) {
         const double uniform = (double)fsfm_random_u32(&c->random) / 4294967296.0 - 0.5;
         values[i] = (float)(uniform * sqrt(12.0) * scale);
     }
-    case_array *array = add_array(c, values, count);
-    for (int64_t i = 0; i < count; i++) array->want[i] = (double)values[i];
+    case_array *array = case_given(c, kind, values, count);
     free(values);
     return array;
 }
 
-case_array *case_output(device_case *c, int64_t count)
+case_array *case_output(device_case *c, case_kind kind, int64_t count)
 {
-    float *values = malloc((size_t)count * sizeof *values);
+    float *values = malloc((size_t)count * sizeof *values + 1);
     assert_non_null(values);
     for (int64_t i = 0; i < count; i++) values[i] = NAN;
-    case_array *array = add_array(c, values, count);
+    case_array *array = case_given(c, kind, values, count);
+    memset(array->want, 0, (size_t)count * sizeof *array->want);
     free(values);
     return array;
 }
 
-case_array *case_target(device_case *c, int64_t count, bool adds)
+case_array *case_target(device_case *c, case_kind kind, int64_t count, bool adds)
 {
-    return adds ? case_random(c, count, 1.0) : case_output(c, count);
+    return adds ? case_random(c, kind, count, 1.0) : case_output(c, kind, count);
+}
+
+void case_zero(device_case *c, case_array *array)
+{
+    memset(array->want, 0, (size_t)array->count * sizeof *array->want);
+    assert_ok(c->dev->ops->zero(c->dev, array->dev, array_bytes(c, array), &c->err), &c->err);
+}
+
+void *case_at(const device_case *c, const case_array *array, int64_t count)
+{
+    const size_t element_bytes = array->kind == CASE_FLOATS ? sizeof(float) : c->dev->act_bytes;
+    return (char *)array->dev + (size_t)count * element_bytes;
+}
+
+double *case_squares(case_array *array)
+{
+    array->squares = calloc((size_t)array->count + 1, sizeof *array->squares);
+    assert_non_null(array->squares);
+    return array->squares;
 }
 
 void *case_bytes(device_case *c, const void *data, size_t size_bytes)
@@ -127,24 +237,35 @@ void *case_bytes(device_case *c, const void *data, size_t size_bytes)
     return dev;
 }
 
-float *case_download(device_case *c, const case_array *array)
-{
-    const size_t size_bytes = (size_t)array->count * sizeof(float);
-    float *got = malloc(size_bytes + 1);
-    assert_non_null(got);
-    assert_ok(c->dev->ops->download(c->dev, got, array->dev, size_bytes, &c->err), &c->err);
-    return got;
-}
-
+/* Written so that NaN fails on either side. */
 void case_check(device_case *c, const case_array *array, const char *name, double rtol, double atol)
 {
-    float *got = case_download(c, array), *want = malloc((size_t)array->count * sizeof *want + 1);
-    assert_non_null(want);
-    for (int64_t i = 0; i < array->count; i++) want[i] = (float)array->want[i];
-    const bool close = all_close(got, want, array->count, rtol, atol);
+    float *got = case_download(c, array);
+    int64_t bad = -1;
+    double tolerance = 0.0;
+    for (int64_t i = 0; i < array->count && bad < 0; i++) {
+        const double want = array->want[i];
+        tolerance = atol + rtol * fabs(want);
+        if (c->is_bf16 && array->squares) tolerance += 2.5 * BF16_ROUNDING * sqrt(array->squares[i]);
+        if (!((double)got[i] >= stored(c, array, want - tolerance) &&
+              (double)got[i] <= stored(c, array, want + tolerance)))
+            bad = i;
+    }
+    if (bad >= 0)
+        print_error("entry %" PRId64 ": got %.9g, want %.9g within %.3g and a rounding\n", bad,
+                    (double)got[bad], array->want[bad], tolerance);
     free(got);
-    free(want);
-    if (!close) fail_msg("%s differs from the reference", name);
+    if (bad >= 0) fail_msg("%s differs from the reference", name);
+}
+
+void case_check_equal(device_case *c, const case_array *a, const case_array *b, const char *name)
+{
+    assert_int_equal(a->count, b->count);
+    float *x = case_download(c, a), *y = case_download(c, b);
+    const bool is_equal = memcmp(x, y, (size_t)a->count * sizeof *x) == 0;
+    free(x);
+    free(y);
+    if (!is_equal) fail_msg("%s: other bits", name);
 }
 
 void case_check_double(device_case *c, const double *dev, double want, double tol)

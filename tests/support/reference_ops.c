@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 static double dot(const double *x, const double *y, int64_t count)
 {
@@ -99,60 +100,98 @@ void ref_gelu_backward(int64_t count, const double *x, const double *dout, doubl
         dx[i] += dout[i] * (normal_share(x[i]) + x[i] * exp(-0.5 * x[i] * x[i]) / root_two_pi);
 }
 
-/* Weights (T) of query t, and the logarithm of their denominator. */
-static double attention_weights(int64_t T, int64_t H, int64_t D, double multiplicity, const double *q,
-                                const double *k, double *p)
+/* Weights (T) of a query, and the logarithm of their denominator. */
+static double attention_weights(const ref_heads *h, const double *q, const double *k, double *p)
 {
     double largest = -INFINITY, sum = 0.0;
-    for (int64_t j = 0; j < T; j++) {
-        p[j] = dot(q, k + j * 3 * H * D, D) / sqrt((double)D);
+    for (int64_t j = 0; j < h->T; j++) {
+        p[j] = dot(q, k + j * h->kv_stride, h->D) / sqrt((double)h->D);
         largest = fmax(largest, p[j]);
     }
-    for (int64_t j = 0; j < T; j++) sum += p[j] = exp(p[j] - largest) * (j == T - 1 ? multiplicity : 1.0);
-    for (int64_t j = 0; j < T; j++) p[j] /= sum;
+    for (int64_t j = 0; j < h->T; j++)
+        sum += p[j] = exp(p[j] - largest) * (j == h->T - 1 ? h->last_multiplicity : 1.0);
+    for (int64_t j = 0; j < h->T; j++) p[j] /= sum;
     return largest + log(sum);
 }
 
-void ref_attention(int64_t B, int64_t T, int64_t H, int64_t D, double last_multiplicity, const double *qkv,
-                   double *out, double *log_sum)
+/* x at head head of image b. */
+static ref_qkv head_of(const ref_heads *h, const ref_qkv *x, int64_t b, int64_t head)
 {
-    const int64_t C = H * D;
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t h = 0; h < H; h++)
-            for (int64_t t = 0; t < T; t++) {
-                const double *q = qkv + b * T * 3 * C + h * D;
-                double p[T], *o = out + (b * T + t) * C + h * D;
-                const double total = attention_weights(T, H, D, last_multiplicity, q + t * 3 * C, q + C, p);
-                if (log_sum) log_sum[(b * H + h) * T + t] = total;
-                for (int64_t d = 0; d < D; d++) {
-                    o[d] = 0.0;
-                    for (int64_t j = 0; j < T; j++) o[d] += p[j] * q[2 * C + j * 3 * C + d];
-                }
+    const int64_t query = b * h->Tq * h->q_stride + head * h->D, key = b * h->T * h->kv_stride + head * h->D;
+    return (ref_qkv){x->q + query, x->k + key, x->v + key};
+}
+
+/* out (D) of query t is set; squares (D) as in ref_attention. */
+static double attention_row(const ref_heads *h, const ref_qkv *x, int64_t t, double *p, double *out,
+                            double *squares)
+{
+    const double log_sum = attention_weights(h, x->q + t * h->q_stride, x->k, p);
+    for (int64_t d = 0; d < h->D; d++) {
+        out[d] = 0.0;
+        for (int64_t j = 0; j < h->T; j++) {
+            const double term = p[j] * x->v[j * h->kv_stride + d];
+            out[d] += term;
+            if (squares) squares[d] += term * term;
+        }
+    }
+    return log_sum;
+}
+
+void ref_attention(const ref_heads *h, const ref_qkv *x, double *out, double *log_sum, double *squares)
+{
+    for (int64_t b = 0; b < h->B; b++)
+        for (int64_t head = 0; head < h->H; head++)
+            for (int64_t t = 0; t < h->Tq; t++) {
+                const int64_t at = ((b * h->Tq + t) * h->H + head) * h->D;
+                const ref_qkv own = head_of(h, x, b, head);
+                double p[h->T];
+                const double total = attention_row(h, &own, t, p, out + at, squares ? squares + at : NULL);
+                if (log_sum) log_sum[(b * h->H + head) * h->Tq + t] = total;
             }
 }
 
-void ref_attention_backward(int64_t B, int64_t T, int64_t H, int64_t D, double last_multiplicity,
-                            const double *qkv, const double *dout, double *dqkv)
+/* The gradients of the row dout (D) of query t, added, and the squares of their terms. delta = dout out: its
+ * square is that of what out's roundings, before and after its sum, make of it. */
+static void attention_row_backward(const ref_heads *h, const ref_qkv *x, int64_t t, const double *dout,
+                                   const ref_qkv *gradient, const ref_qkv *squares)
 {
-    const int64_t C = H * D;
-    const double scale = 1.0 / sqrt((double)D);
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t h = 0; h < H; h++)
-            for (int64_t t = 0; t < T; t++) {
-                const double *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = q + 2 * C;
-                const double *d = dout + (b * T + t) * C + h * D;
-                double *dq = dqkv + b * T * 3 * C + h * D, *dk = dq + C, *dv = dq + 2 * C, p[T], mean = 0.0;
-                attention_weights(T, H, D, last_multiplicity, q + t * 3 * C, k, p);
-                for (int64_t j = 0; j < T; j++) mean += p[j] * dot(d, v + j * 3 * C, D);
-                for (int64_t j = 0; j < T; j++) {
-                    const double ds = p[j] * (dot(d, v + j * 3 * C, D) - mean) * scale;
-                    for (int64_t i = 0; i < D; i++) {
-                        dq[t * 3 * C + i] += ds * k[j * 3 * C + i];
-                        dk[j * 3 * C + i] += ds * q[t * 3 * C + i];
-                        dv[j * 3 * C + i] += p[j] * d[i];
-                    }
-                }
-            }
+    const double scale = 1.0 / sqrt((double)h->D), *q = x->q + t * h->q_stride;
+    double p[h->T], out[h->D], out_squares[h->D], mean_k[h->D], delta_square = 0.0;
+    memset(out_squares, 0, sizeof out_squares);
+    memset(mean_k, 0, sizeof mean_k);
+    attention_row(h, x, t, p, out, out_squares);
+    for (int64_t d = 0; d < h->D; d++) delta_square += dout[d] * dout[d] * (out[d] * out[d] + out_squares[d]);
+    const double delta = dot(dout, out, h->D);
+    for (int64_t j = 0; j < h->T; j++) {
+        const int64_t at = j * h->kv_stride;
+        const double ds = p[j] * (dot(dout, x->v + at, h->D) - delta) * scale;
+        const double ds_square = ds * ds + p[j] * p[j] * delta_square * scale * scale;
+        for (int64_t d = 0; d < h->D; d++) {
+            const double k = x->k[at + d];
+            gradient->q[t * h->q_stride + d] += ds * k;
+            gradient->k[at + d] += ds * q[d];
+            gradient->v[at + d] += p[j] * dout[d];
+            mean_k[d] += p[j] * k * scale;
+            squares->q[t * h->q_stride + d] += ds * ds * k * k;
+            squares->k[at + d] += ds_square * q[d] * q[d];
+            squares->v[at + d] += p[j] * p[j] * dout[d] * dout[d];
+        }
+    }
+    for (int64_t d = 0; d < h->D; d++)
+        squares->q[t * h->q_stride + d] += delta_square * mean_k[d] * mean_k[d];
+}
+
+void ref_attention_backward(const ref_heads *h, const ref_qkv *x, const double *dout, const ref_qkv *gradient,
+                            const ref_qkv *squares)
+{
+    for (int64_t b = 0; b < h->B; b++)
+        for (int64_t head = 0; head < h->H; head++) {
+            const ref_qkv own = head_of(h, x, b, head), own_gradient = head_of(h, gradient, b, head),
+                          own_squares = head_of(h, squares, b, head);
+            for (int64_t t = 0; t < h->Tq; t++)
+                attention_row_backward(h, &own, t, dout + ((b * h->Tq + t) * h->H + head) * h->D,
+                                       &own_gradient, &own_squares);
+        }
 }
 
 void ref_pixels(int64_t B, int64_t size, const uint8_t *u8, const float mean[3], const float std[3],
@@ -211,19 +250,21 @@ static int64_t row_of(int64_t K, int64_t L, const int32_t *slot, int64_t b, int6
 }
 
 void ref_unshuffle(int64_t B, int64_t K, int64_t L, int64_t C, const double *x, const double *fill,
-                   const double *position, const int32_t *slot, double *out)
+                   bool fill_by_place, const double *position, const int32_t *slot, double *out)
 {
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < 1 + L; t++)
             for (int64_t c = 0; c < C; c++) {
                 const int64_t row = row_of(K, L, slot, b, t);
-                const double value = row < 0 ? fill[c] : x[(b * (1 + K) + row) * C + c];
-                *out++ = value + (position && t > 0 ? position[(t - 1) * C + c] : 0.0);
+                const double *from = row >= 0        ? x + (b * (1 + K) + row) * C
+                                     : fill_by_place ? fill + (t - 1) * C
+                                                     : fill;
+                *out++ = from[c] + (position && t > 0 ? position[(t - 1) * C + c] : 0.0);
             }
 }
 
 void ref_unshuffle_backward(int64_t B, int64_t K, int64_t L, int64_t C, const double *dout,
-                            const int32_t *slot, double *dx, double *dfill)
+                            const int32_t *slot, double *dx, double *dfill, bool fill_by_place)
 {
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < 1 + L; t++)
@@ -232,8 +273,23 @@ void ref_unshuffle_backward(int64_t B, int64_t K, int64_t L, int64_t C, const do
                 if (row >= 0)
                     dx[(b * (1 + K) + row) * C + c] += *dout;
                 else if (dfill)
-                    dfill[c] += *dout;
+                    dfill[(fill_by_place ? (t - 1) * C : 0) + c] += *dout;
             }
+}
+
+void ref_pick(int64_t B, int64_t T, int64_t R, int64_t C, const double *x, const int32_t *index, double *out)
+{
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t r = 0; r < R; r++)
+            for (int64_t c = 0; c < C; c++) *out++ = x[(b * T + index[b * R + r]) * C + c];
+}
+
+void ref_pick_backward(int64_t B, int64_t T, int64_t R, int64_t C, const double *x, const int32_t *index,
+                       double *y)
+{
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t r = 0; r < R; r++)
+            for (int64_t c = 0; c < C; c++) y[(b * T + index[b * R + r]) * C + c] += *x++;
 }
 
 void ref_mean(int64_t B, int64_t T, int64_t C, double last_multiplicity, const double *x, double *out)
@@ -310,24 +366,24 @@ static void patch_target(int64_t size, int64_t patch, const double *pixels, bool
     for (int64_t p = 0; norm_pix && p < P; p++) target[p] = (target[p] - mean) / sqrt(variance + 1e-6);
 }
 
-void ref_patch_loss(int64_t B, int64_t size, int64_t patch, const double *pixels, bool norm_pix,
-                    const double *pred, const uint8_t *mask, const uint8_t *region, double dmask,
-                    double dregion, double sums[2], double *dpred)
+void ref_patch_loss(int64_t B, int64_t R, int64_t size, int64_t patch, const double *pixels, bool norm_pix,
+                    const double *pred, const int32_t *patch_of, const uint8_t *mask, const uint8_t *region,
+                    double dmask, double dregion, double sums[2], double *dpred)
 {
     const int64_t L = (size / patch) * (size / patch), P = patch * patch * 3;
     sums[0] = sums[1] = 0.0;
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t l = 0; l < L; l++) {
-            const int64_t at = (b * (1 + L) + 1 + l) * P;
-            const double in_mask = mask[b * L + l], in_region = region[b * L + l];
-            double target[P], error = 0.0;
-            patch_target(size, patch, pixels, norm_pix, b, l, target);
-            for (int64_t p = 0; p < P; p++) {
-                const double off = pred[at + p] - target[p];
-                error += off * off / (double)P;
-                if (dpred) dpred[at + p] += (dmask * in_mask + dregion * in_region) * 2.0 * off / (double)P;
-            }
-            sums[0] += in_mask * error;
-            sums[1] += in_region * error;
+    for (int64_t row = 0; row < B * R; row++) {
+        if (patch_of[row] < 0) continue;
+        const int64_t b = row / R, l = patch_of[row];
+        const double in_mask = mask[b * L + l], in_region = region[b * L + l];
+        double target[P], error = 0.0;
+        patch_target(size, patch, pixels, norm_pix, b, l, target);
+        for (int64_t p = 0; p < P; p++) {
+            const double off = pred[row * P + p] - target[p];
+            error += off * off / (double)P;
+            if (dpred) dpred[row * P + p] += (dmask * in_mask + dregion * in_region) * 2.0 * off / (double)P;
         }
+        sums[0] += in_mask * error;
+        sums[1] += in_region * error;
+    }
 }

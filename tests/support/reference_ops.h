@@ -22,10 +22,22 @@ void ref_layernorm_backward(int64_t N, int64_t C, double eps, const double *x, c
                             double *dbias);
 void ref_gelu(int64_t count, const double *x, double *out);
 void ref_gelu_backward(int64_t count, const double *x, const double *dout, double *dx);
-void ref_attention(int64_t B, int64_t T, int64_t H, int64_t D, double last_multiplicity, const double *qkv,
-                   double *out, double *log_sum);
-void ref_attention_backward(int64_t B, int64_t T, int64_t H, int64_t D, double last_multiplicity,
-                            const double *qkv, const double *dout, double *dqkv);
+/* What attention's arguments have in common, and its arrays, rows of h->q_stride and h->kv_stride apart. */
+typedef struct {
+    int64_t B, Tq, T, H, D;
+    double last_multiplicity;
+    int64_t q_stride, kv_stride;
+} ref_heads;
+typedef struct {
+    double *q, *k, *v;
+} ref_qkv;
+/* log_sum and squares may be NULL. squares, shaped as out, get for every entry the squares of the terms that
+ * it is the sum of, added: it moves by the root of them, times how far each is off, where the weights are
+ * rounded. */
+void ref_attention(const ref_heads *h, const ref_qkv *x, double *out, double *log_sum, double *squares);
+/* Here p and ds are rounded, and out, which is in every ds. */
+void ref_attention_backward(const ref_heads *h, const ref_qkv *x, const double *dout, const ref_qkv *gradient,
+                            const ref_qkv *squares);
 /* Pixels as normalised values (B, size, size, 3). */
 void ref_pixels(int64_t B, int64_t size, const uint8_t *u8, const float mean[3], const float std[3],
                 double *pixels);
@@ -36,9 +48,12 @@ void ref_embed(int64_t B, int64_t K, int64_t C, const double *patches, const dou
 void ref_embed_backward(int64_t B, int64_t K, int64_t C, const double *dout, double *dpatches,
                         double *dclass);
 void ref_unshuffle(int64_t B, int64_t K, int64_t L, int64_t C, const double *x, const double *fill,
-                   const double *position, const int32_t *slot, double *out);
+                   bool fill_by_place, const double *position, const int32_t *slot, double *out);
 void ref_unshuffle_backward(int64_t B, int64_t K, int64_t L, int64_t C, const double *dout,
-                            const int32_t *slot, double *dx, double *dfill);
+                            const int32_t *slot, double *dx, double *dfill, bool fill_by_place);
+void ref_pick(int64_t B, int64_t T, int64_t R, int64_t C, const double *x, const int32_t *index, double *out);
+void ref_pick_backward(int64_t B, int64_t T, int64_t R, int64_t C, const double *x, const int32_t *index,
+                       double *y);
 void ref_mean(int64_t B, int64_t T, int64_t C, double last_multiplicity, const double *x, double *out);
 void ref_mean_backward(int64_t B, int64_t T, int64_t C, double last_multiplicity, const double *dout,
                        double *dx);
@@ -48,8 +63,9 @@ double ref_dot_loss(int64_t N, int64_t C, double offset, double slope, const dou
 /* Returns the sum; dq where not NULL gets the gradient of dscale times the sum. */
 double ref_infonce(int64_t N, int64_t M, int64_t C, int64_t first, double temperature, double dscale,
                    const double *q, const double *keys, double *dq);
-/* Sets sums[2]; dpred where not NULL gets the gradient of dmask sums[0] + dregion sums[1]. */
-void ref_patch_loss(int64_t B, int64_t size, int64_t patch, const double *pixels, bool norm_pix,
-                    const double *pred, const uint8_t *mask, const uint8_t *region, double dmask,
-                    double dregion, double sums[2], double *dpred);
+/* patch_of (B, R): device.h's patch. Sets sums[2]; dpred where not NULL gets the gradient of dmask sums[0] +
+ * dregion sums[1]. */
+void ref_patch_loss(int64_t B, int64_t R, int64_t size, int64_t patch, const double *pixels, bool norm_pix,
+                    const double *pred, const int32_t *patch_of, const uint8_t *mask, const uint8_t *region,
+                    double dmask, double dregion, double sums[2], double *dpred);
 #endif

@@ -25,8 +25,8 @@ static void attention_backward_piece(void *context, int64_t piece, int thread)
 fsfm_status fsfm_cpu_attention(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err)
 {
     attention_work w = {.cpu = fsfm_cpu(dev), .args = args};
-    FSFM_TRY(fsfm_cpu_reserve_threads(w.cpu, w.cpu->kernels->attention_scratch_bytes(args->T, args->D, false),
-                                      err));
+    FSFM_TRY(fsfm_cpu_reserve_threads(
+        w.cpu, w.cpu->kernels->attention_scratch_bytes(args->Tq, args->T, args->D, false), err));
     fsfm_thread_pool_run(w.cpu->pool, args->B * args->H, attention_piece, &w);
     return FSFM_OK;
 }
@@ -35,8 +35,8 @@ fsfm_status fsfm_cpu_attention_backward(fsfm_device *dev, const fsfm_attention_b
                                         fsfm_error *err)
 {
     attention_work w = {.cpu = fsfm_cpu(dev), .backward = args};
-    FSFM_TRY(fsfm_cpu_reserve_threads(w.cpu, w.cpu->kernels->attention_scratch_bytes(args->T, args->D, true),
-                                      err));
+    FSFM_TRY(fsfm_cpu_reserve_threads(
+        w.cpu, w.cpu->kernels->attention_scratch_bytes(args->Tq, args->T, args->D, true), err));
     fsfm_thread_pool_run(w.cpu->pool, args->B * args->H, attention_backward_piece, &w);
     return FSFM_OK;
 }

@@ -80,12 +80,6 @@ static fsfm_status cpu_synchronize(fsfm_device *dev, fsfm_error *err)
     return FSFM_OK;
 }
 
-static fsfm_status cpu_params_changed(fsfm_device *dev, const float *params, int64_t count, fsfm_error *err)
-{
-    (void)dev, (void)params, (void)count, (void)err; /* nothing is derived from parameters */
-    return FSFM_OK;
-}
-
 static const fsfm_device_ops cpu_ops = {
     .alloc = cpu_alloc,
     .free = cpu_free,
@@ -94,13 +88,14 @@ static const fsfm_device_ops cpu_ops = {
     .copy = cpu_copy,
     .zero = cpu_zero,
     .synchronize = cpu_synchronize,
-    .params_changed = cpu_params_changed,
+    .set_matrix = fsfm_cpu_set_matrix,
+    .get_matrix = fsfm_cpu_get_matrix,
+    .to_act = fsfm_cpu_to_act,
+    .add_act = fsfm_cpu_add_act,
     .linear = fsfm_cpu_linear,
     .linear_backward = fsfm_cpu_linear_backward,
     .layernorm = fsfm_cpu_layernorm,
     .layernorm_backward = fsfm_cpu_layernorm_backward,
-    .gelu = fsfm_cpu_gelu,
-    .gelu_backward = fsfm_cpu_gelu_backward,
     .attention = fsfm_cpu_attention,
     .attention_backward = fsfm_cpu_attention_backward,
     .patches = fsfm_cpu_patches,
@@ -108,6 +103,8 @@ static const fsfm_device_ops cpu_ops = {
     .embed_backward = fsfm_cpu_embed_backward,
     .unshuffle = fsfm_cpu_unshuffle,
     .unshuffle_backward = fsfm_cpu_unshuffle_backward,
+    .pick = fsfm_cpu_pick,
+    .pick_backward = fsfm_cpu_pick_backward,
     .mean = fsfm_cpu_mean,
     .mean_backward = fsfm_cpu_mean_backward,
     .normalize = fsfm_cpu_normalize,
@@ -116,7 +113,6 @@ static const fsfm_device_ops cpu_ops = {
     .infonce = fsfm_cpu_infonce,
     .patch_loss = fsfm_cpu_patch_loss,
     .adamw = fsfm_cpu_adamw,
-    .ema = fsfm_cpu_ema,
     .add = fsfm_cpu_add,
     .norm_squared = fsfm_cpu_norm_squared,
 };
@@ -153,19 +149,24 @@ static fsfm_status open_engine(fsfm_cpu_device *cpu, fsfm_error *err)
     return FSFM_OK;
 }
 
-fsfm_status fsfm_cpu_device_open(int threads, fsfm_device **out, fsfm_error *err)
+fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_device **out, fsfm_error *err)
 {
     *out = NULL;
     fsfm_status st = FSFM_OK;
     fsfm_cpu_device *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
+    cpu->kernels = fsfm_cpu_kernels_best(precision);
+    if (!cpu->kernels) {
+        precision = FSFM_PRECISION_FP32;
+        cpu->kernels = fsfm_cpu_kernels_best(precision);
+    }
     cpu->base = (fsfm_device){.ops = &cpu_ops,
                               .kind = FSFM_DEVICE_CPU,
-                              .precision = FSFM_PRECISION_FP32,
-                              .act_bytes = sizeof(float),
+                              .precision = precision,
+                              .act_bytes = cpu->kernels->act_bytes,
                               .memory_is_host = true,
-                              .threads = threads};
-    cpu->kernels = fsfm_cpu_kernels_best();
+                              .threads = threads,
+                              .useful_rows = threads < 3 ? 200 : 100 * (int64_t)threads};
     cpu->threads = calloc((size_t)threads, sizeof *cpu->threads);
     cpu->gemms = fsfm_cpu_gemms_create();
     if (!cpu->threads || !cpu->gemms) {

@@ -30,7 +30,8 @@ typedef struct {
 } fsfm_cpu_device;
 
 FSFM_MUST_USE
-fsfm_status fsfm_cpu_device_open(int threads, fsfm_device **out, fsfm_error *err);
+/* The device computes in fp32 where bf16 is asked for and not there: see base.precision. */
+fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_device **out, fsfm_error *err);
 void fsfm_cpu_device_close(fsfm_device *dev);
 
 /* Memory aligned for vectors, in huge pages where it is large; NULL if there is none. Released by free(). */
@@ -49,6 +50,12 @@ static inline fsfm_cpu_device *fsfm_cpu(fsfm_device *dev)
     return (fsfm_cpu_device *)dev;
 }
 
+/* Element count behind at, in the device's precision. */
+static inline void *fsfm_cpu_at(const fsfm_cpu_device *cpu, const fsfm_act *at, int64_t count)
+{
+    return (void *)((uintptr_t)at + (size_t)count * cpu->base.act_bytes);
+}
+
 static inline int64_t fsfm_cpu_pieces(int64_t count, int64_t piece)
 {
     return (count + piece - 1) / piece;
@@ -65,8 +72,6 @@ fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backwar
 fsfm_status fsfm_cpu_layernorm(fsfm_device *dev, const fsfm_layernorm_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_layernorm_backward(fsfm_device *dev, const fsfm_layernorm_backward_args *args,
                                         fsfm_error *err);
-fsfm_status fsfm_cpu_gelu(fsfm_device *dev, const fsfm_gelu_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_gelu_backward(fsfm_device *dev, const fsfm_gelu_backward_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_attention(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_attention_backward(fsfm_device *dev, const fsfm_attention_backward_args *args,
                                         fsfm_error *err);
@@ -76,6 +81,8 @@ fsfm_status fsfm_cpu_embed_backward(fsfm_device *dev, const fsfm_embed_backward_
 fsfm_status fsfm_cpu_unshuffle(fsfm_device *dev, const fsfm_unshuffle_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_unshuffle_backward(fsfm_device *dev, const fsfm_unshuffle_backward_args *args,
                                         fsfm_error *err);
+fsfm_status fsfm_cpu_pick(fsfm_device *dev, const fsfm_pick_args *args, fsfm_error *err);
+fsfm_status fsfm_cpu_pick_backward(fsfm_device *dev, const fsfm_pick_backward_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_mean(fsfm_device *dev, const fsfm_mean_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_mean_backward(fsfm_device *dev, const fsfm_mean_backward_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_normalize(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err);
@@ -85,8 +92,12 @@ fsfm_status fsfm_cpu_dot_loss(fsfm_device *dev, const fsfm_dot_loss_args *args, 
 fsfm_status fsfm_cpu_infonce(fsfm_device *dev, const fsfm_infonce_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_patch_loss(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err);
 fsfm_status fsfm_cpu_adamw(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_ema(fsfm_device *dev, int64_t count, double momentum, const float *online, float *target,
-                         fsfm_error *err);
+fsfm_status fsfm_cpu_set_matrix(fsfm_device *dev, int64_t count, void *matrix_dev, const float *values_host,
+                                fsfm_error *err);
+fsfm_status fsfm_cpu_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
+                                fsfm_error *err);
+fsfm_status fsfm_cpu_to_act(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
+fsfm_status fsfm_cpu_add_act(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
 fsfm_status fsfm_cpu_add(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
 fsfm_status fsfm_cpu_norm_squared(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,
                                   fsfm_error *err);

@@ -13,6 +13,7 @@ typedef struct {
     int64_t M, N, K;
     int64_t a_stride, b_stride, c_stride; /* of the rows as they are stored */
     int64_t a_transposed, b_transposed, adds, has_bias;
+    int64_t type, c_type; /* dnnl_data_type_t of a and b, of c */
 } gemm_key;
 
 struct fsfm_cpu_gemm {
@@ -53,22 +54,24 @@ void fsfm_cpu_gemms_destroy(fsfm_cpu_gemms *gemms, int threads)
     free(gemms);
 }
 
-static dnnl_status_t describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int64_t stride,
-                              bool transposed)
+static dnnl_status_t describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int64_t type,
+                              int64_t stride, bool transposed)
 {
     const dnnl_dims_t shape = {rows, columns};
     const dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
-    return dnnl_memory_desc_init_by_strides(desc, 2, shape, dnnl_f32, strides);
+    return dnnl_memory_desc_init_by_strides(desc, 2, shape, (dnnl_data_type_t)type, strides);
 }
 
 /* Memory descriptors of a, b, c and bias, and the operation on them. */
 static dnnl_status_t describe_gemm(const gemm_key *key, dnnl_memory_desc_t desc[OPERANDS],
                                    dnnl_matmul_desc_t *matmul)
 {
-    dnnl_status_t status = describe(&desc[0], key->M, key->K, key->a_stride, key->a_transposed);
-    if (status == dnnl_success) status = describe(&desc[1], key->K, key->N, key->b_stride, key->b_transposed);
-    if (status == dnnl_success) status = describe(&desc[2], key->M, key->N, key->c_stride, false);
-    if (status == dnnl_success) status = describe(&desc[4], 1, key->N, key->N, false);
+    dnnl_status_t status = describe(&desc[0], key->M, key->K, key->type, key->a_stride, key->a_transposed);
+    if (status == dnnl_success)
+        status = describe(&desc[1], key->K, key->N, key->type, key->b_stride, key->b_transposed);
+    if (status == dnnl_success)
+        status = describe(&desc[2], key->M, key->N, key->c_type, key->c_stride, false);
+    if (status == dnnl_success) status = describe(&desc[4], 1, key->N, dnnl_f32, key->N, false);
     if (status == dnnl_success)
         status = dnnl_matmul_desc_init(matmul, &desc[0], &desc[1], key->has_bias ? &desc[4] : NULL, &desc[2]);
     return status;
@@ -182,10 +185,23 @@ static int64_t block_of(int64_t count, int64_t size)
     return (fsfm_cpu_pieces(count, pieces) + 15) / 16 * 16;
 }
 
-/* Blocks of 512 x 512 run at the full rate (384 and 1024 do as well). They are made smaller where there would
- * be few of them, so that several threads find work, at a cost of some percent; narrower than 128 columns
- * would cost much. */
-static void choose_blocks(fsfm_cpu_grid *grid)
+/* Activations times weights, which oneDNN has to turn round: fastest on whole rows of the result, some 200 of
+ * them at a time (100 cost little, and give threads more to share). Products of few rows are cut by columns.
+ */
+static void choose_row_blocks(fsfm_cpu_grid *grid)
+{
+    const int64_t M = grid->product.M, N = grid->product.N;
+    grid->row_block = block_of(M, M >= 400 ? 200 : 100);
+    grid->column_block = N;
+    const bool is_single = fsfm_cpu_pieces(M, grid->row_block) == 1;
+    while (is_single && grid->column_block >= 512 && fsfm_cpu_pieces(N, grid->column_block) < 8)
+        grid->column_block = block_of(N, grid->column_block / 2);
+}
+
+/* Other products: blocks of 512 x 512 run at the full rate (384 and 1024 do as well). They are made smaller
+ * where there would be few of them, so that several threads find work, at a cost of some percent; narrower
+ * than 128 columns would cost much. */
+static void choose_square_blocks(fsfm_cpu_grid *grid)
 {
     const int64_t M = grid->product.M, N = grid->product.N, K = grid->product.K;
     int64_t row = block_of(M, 512), column = block_of(N, 512);
@@ -199,8 +215,16 @@ static void choose_blocks(fsfm_cpu_grid *grid)
     }
     grid->row_block = row;
     grid->column_block = column;
-    grid->row_pieces = fsfm_cpu_pieces(M, row);
-    grid->column_pieces = fsfm_cpu_pieces(N, column);
+}
+
+static void choose_blocks(fsfm_cpu_grid *grid)
+{
+    if (grid->product.b_transposed)
+        choose_row_blocks(grid);
+    else
+        choose_square_blocks(grid);
+    grid->row_pieces = fsfm_cpu_pieces(grid->product.M, grid->row_block);
+    grid->column_pieces = fsfm_cpu_pieces(grid->product.N, grid->column_block);
 }
 
 fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *product, fsfm_cpu_grid *grid,
@@ -226,6 +250,8 @@ fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *
             key.b_transposed = product->b_transposed;
             key.adds = product->adds;
             key.has_bias = product->bias != NULL;
+            key.type = cpu->base.precision == FSFM_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
+            key.c_type = product->c_is_float ? dnnl_f32 : key.type;
             FSFM_TRY(gemm_find(cpu, &key, &grid->gemm[i][j], err));
         }
     return FSFM_OK;
@@ -234,6 +260,16 @@ fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *
 int64_t fsfm_cpu_grid_pieces(const fsfm_cpu_grid *grid)
 {
     return grid->row_pieces * grid->column_pieces;
+}
+
+fsfm_cpu_block fsfm_cpu_grid_block(const fsfm_cpu_grid *grid, int64_t piece)
+{
+    const int64_t row = piece / grid->column_pieces, column = piece % grid->column_pieces;
+    return (fsfm_cpu_block){
+        .rows = fsfm_cpu_piece_size(grid->product.M, grid->row_block, row),
+        .columns = fsfm_cpu_piece_size(grid->product.N, grid->column_block, column),
+        .first = row * grid->row_block * grid->product.N + column * grid->column_block,
+    };
 }
 
 /* oneDNN's handles are not const, though it only reads sources. */
@@ -251,9 +287,11 @@ void fsfm_cpu_grid_run(fsfm_cpu_device *cpu, const fsfm_cpu_grid *grid, int64_t 
     const fsfm_cpu_gemm *gemm =
         grid->gemm[row_piece == grid->row_pieces - 1][column_piece == grid->column_pieces - 1];
     const dnnl_exec_arg_t *argument = &gemm->arguments[thread * OPERANDS];
-    const void *data[OPERANDS] = {
-        p->a + (p->a_transposed ? row : row * p->K), p->b + (p->b_transposed ? column * p->K : column),
-        p->c + row * p->N + column, own->scratch, p->bias ? p->bias + column : NULL};
+    const size_t c_bytes = p->c_is_float ? sizeof(float) : cpu->base.act_bytes;
+    const void *data[OPERANDS] = {fsfm_cpu_at(cpu, p->a, p->a_transposed ? row : row * p->K),
+                                  fsfm_cpu_at(cpu, p->b, p->b_transposed ? column * p->K : column),
+                                  (const char *)p->c + (size_t)(row * p->N + column) * c_bytes, own->scratch,
+                                  p->bias ? p->bias + column : NULL};
     dnnl_status_t status = dnnl_success;
     for (int k = 0; k < gemm->operands && status == dnnl_success; k++)
         status = dnnl_memory_set_data_handle(argument[k].memory, without_const(data[k]));

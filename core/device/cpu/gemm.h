@@ -9,13 +9,15 @@
 
 #include "core/device/cpu/cpu_device.h"
 
-/* c (M, N) = or, if adds, += a (M, K) b (K, N) + bias (N). a and b are dense; transposed: stored as (K, M),
- * (N, K). */
+/* c (M, N) = or, if adds, += a (M, K) b (K, N) + bias (N). a and b are dense, in the device's precision;
+ * transposed: stored as (K, M), (N, K). c is in the device's precision, or float if c_is_float. Sums are
+ * floats in either case. */
 typedef struct {
     int64_t M, N, K;
-    const float *a, *b, *bias; /* bias may be NULL */
-    bool a_transposed, b_transposed, adds;
-    float *c;
+    const fsfm_act *a, *b;
+    const float *bias; /* may be NULL */
+    bool a_transposed, b_transposed, adds, c_is_float;
+    void *c;
 } fsfm_cpu_product;
 
 typedef struct fsfm_cpu_gemm fsfm_cpu_gemm;
@@ -35,6 +37,12 @@ FSFM_MUST_USE
 fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *product, fsfm_cpu_grid *grid,
                                   fsfm_error *err);
 int64_t fsfm_cpu_grid_pieces(const fsfm_cpu_grid *grid);
+
+/* Where a piece's block of c lies: rows of columns elements, the first at element first of c. */
+typedef struct {
+    int64_t rows, columns, first;
+} fsfm_cpu_block;
+fsfm_cpu_block fsfm_cpu_grid_block(const fsfm_cpu_grid *grid, int64_t piece);
 void fsfm_cpu_grid_run(fsfm_cpu_device *cpu, const fsfm_cpu_grid *grid, int64_t piece, int thread);
 /* The first failure of any piece on any thread, which is then forgotten. */
 FSFM_MUST_USE

@@ -15,11 +15,12 @@ static void normalize_piece(void *context, int64_t n, int thread)
     (void)thread;
     const head_work *w = context;
     const fsfm_normalize_args *a = w->args;
-    const float *x = (const float *)a->x + n * a->C;
-    const double length = sqrt(w->cpu->kernels->dot(a->C, x, x));
+    float *out = a->out + n * a->C;
+    w->cpu->kernels->to_float(a->C, fsfm_cpu_at(w->cpu, a->x, n * a->C), out);
+    const double length = sqrt(w->cpu->kernels->dot(a->C, out, out));
     const float norm = length < 1e-12 ? 1e-12f : (float)length;
     a->norm[n] = norm;
-    for (int64_t c = 0; c < a->C; c++) a->out[n * a->C + c] = x[c] / norm;
+    for (int64_t c = 0; c < a->C; c++) out[c] /= norm;
 }
 
 fsfm_status fsfm_cpu_normalize(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err)
@@ -32,21 +33,21 @@ fsfm_status fsfm_cpu_normalize(fsfm_device *dev, const fsfm_normalize_args *args
 
 static void normalize_backward_piece(void *context, int64_t n, int thread)
 {
-    (void)thread;
     const head_work *w = context;
     const fsfm_normalize_backward_args *a = w->args;
     const float *out = a->out + n * a->C, *dout = a->dout + n * a->C, norm = a->norm[n];
-    float *dx = (float *)a->dx + n * a->C;
+    float *dx = w->cpu->threads[thread].scratch;
     /* At the floor the denominator is constant. */
     const float along = norm > 1e-12f ? (float)w->cpu->kernels->dot(a->C, out, dout) : 0.0f;
     for (int64_t c = 0; c < a->C; c++) dx[c] = (dout[c] - along * out[c]) / norm;
+    w->cpu->kernels->to_act(a->C, dx, fsfm_cpu_at(w->cpu, a->dx, n * a->C));
 }
 
 fsfm_status fsfm_cpu_normalize_backward(fsfm_device *dev, const fsfm_normalize_backward_args *args,
                                         fsfm_error *err)
 {
-    (void)err;
     head_work w = {fsfm_cpu(dev), args};
+    FSFM_TRY(fsfm_cpu_reserve_threads(w.cpu, (size_t)args->C * sizeof(float), err));
     fsfm_thread_pool_run(w.cpu->pool, args->N, normalize_backward_piece, &w);
     return FSFM_OK;
 }

@@ -42,30 +42,36 @@ typedef struct {
     const fsfm_patch_loss_args *loss;
 } image_work;
 
-static void patches_piece(void *context, int64_t image, int thread)
-{
-    const image_work *w = context;
-    const fsfm_patches_args *a = w->patches;
-    const int64_t area = a->images.patch * a->images.patch;
-    float *pixels = w->cpu->threads[thread].scratch;
-    for (int64_t k = 0; k < a->K; k++) {
-        float *out = (float *)a->out + (image * a->K + k) * 3 * area;
-        patch_read(&a->images, &w->table, image, a->index ? a->index[image * a->K + k] : k, pixels);
-        for (int64_t c = 0; c < 3; c++)
-            for (int64_t i = 0; i < area; i++) out[c * area + i] = pixels[3 * i + c];
-    }
-}
-
 static int64_t patch_values(const fsfm_images *images)
 {
     return images->patch * images->patch * 3;
 }
 
+/* A thread's scratch holds two patches: pixels, and what is made of them. */
+static fsfm_status image_work_begin(image_work *work, const fsfm_images *images, fsfm_error *err)
+{
+    if (images->u8) pixel_table_fill(&work->table, images);
+    return fsfm_cpu_reserve_threads(work->cpu, (size_t)(2 * patch_values(images)) * sizeof(float), err);
+}
+
+static void patches_piece(void *context, int64_t image, int thread)
+{
+    const image_work *w = context;
+    const fsfm_patches_args *a = w->patches;
+    const int64_t area = a->images.patch * a->images.patch, P = 3 * area;
+    float *pixels = w->cpu->threads[thread].scratch, *planes = pixels + P;
+    for (int64_t k = 0; k < a->K; k++) {
+        patch_read(&a->images, &w->table, image, a->index ? a->index[image * a->K + k] : k, pixels);
+        for (int64_t c = 0; c < 3; c++)
+            for (int64_t i = 0; i < area; i++) planes[c * area + i] = pixels[3 * i + c];
+        w->cpu->kernels->to_act(P, planes, fsfm_cpu_at(w->cpu, a->out, (image * a->K + k) * P));
+    }
+}
+
 fsfm_status fsfm_cpu_patches(fsfm_device *dev, const fsfm_patches_args *args, fsfm_error *err)
 {
     image_work w = {.cpu = fsfm_cpu(dev), .patches = args};
-    FSFM_TRY(fsfm_cpu_reserve_threads(w.cpu, (size_t)patch_values(&args->images) * sizeof(float), err));
-    if (args->images.u8) pixel_table_fill(&w.table, &args->images);
+    FSFM_TRY(image_work_begin(&w, &args->images, err));
     fsfm_thread_pool_run(w.cpu->pool, args->B, patches_piece, &w);
     return FSFM_OK;
 }
@@ -81,42 +87,49 @@ static void normalise_target(float *target, int64_t P)
     for (int64_t p = 0; p < P; p++) target[p] = (float)(((double)target[p] - mean) * scale);
 }
 
+/* One row: adds to sums, sets dpred (P) where not NULL. difference and pixels are scratch. */
+static void row_loss(const image_work *w, int64_t image, int64_t l, const fsfm_act *pred, float *difference,
+                     float *pixels, double *sums, fsfm_act *dpred)
+{
+    const fsfm_patch_loss_args *a = w->loss;
+    const fsfm_cpu_kernels *kernels = w->cpu->kernels;
+    const int64_t P = patch_values(&a->images);
+    const bool mask = l >= 0 && a->mask[image * a->L + l], region = l >= 0 && a->region[image * a->L + l];
+    if (!mask && !region) {
+        if (dpred) memset(dpred, 0, (size_t)P * kernels->act_bytes);
+        return;
+    }
+    patch_read(&a->images, &w->table, image, l, pixels);
+    if (a->norm_pix) normalise_target(pixels, P);
+    kernels->to_float(P, pred, difference);
+    kernels->axpy(P, -1.0f, pixels, difference);
+    const double error = kernels->dot(P, difference, difference) / (double)P;
+    const float slope = 2.0f * ((mask ? a->dmask : 0.0f) + (region ? a->dregion : 0.0f)) / (float)P;
+    if (mask) sums[0] += error;
+    if (region) sums[1] += error;
+    if (!dpred) return;
+    for (int64_t p = 0; p < P; p++) difference[p] *= slope;
+    kernels->to_act(P, difference, dpred);
+}
+
 static void patch_loss_piece(void *context, int64_t image, int thread)
 {
     const image_work *w = context;
     const fsfm_patch_loss_args *a = w->loss;
     const int64_t P = patch_values(&a->images);
-    float *target = w->cpu->threads[thread].scratch;
-    const float *pred = (const float *)a->pred + image * (1 + a->L) * P;
-    float *dpred = a->dpred ? (float *)a->dpred + image * (1 + a->L) * P : NULL;
+    float *difference = w->cpu->threads[thread].scratch, *pixels = difference + P;
     double *sums = (double *)w->cpu->shared + 2 * image;
     sums[0] = sums[1] = 0.0;
-    if (dpred) memset(dpred, 0, (size_t)P * sizeof *dpred);
-    for (int64_t l = 0; l < a->L; l++) {
-        const bool mask = a->mask[image * a->L + l], region = a->region[image * a->L + l];
-        pred += P;
-        if (dpred) dpred += P;
-        if (!mask && !region) {
-            if (dpred) memset(dpred, 0, (size_t)P * sizeof *dpred);
-            continue;
-        }
-        patch_read(&a->images, &w->table, image, l, target);
-        if (a->norm_pix) normalise_target(target, P);
-        w->cpu->kernels->axpy(P, -1.0f, pred, target); /* target - pred from here on */
-        const double error = w->cpu->kernels->dot(P, target, target) / (double)P;
-        const float slope = -2.0f * ((mask ? a->dmask : 0.0f) + (region ? a->dregion : 0.0f)) / (float)P;
-        if (mask) sums[0] += error;
-        if (region) sums[1] += error;
-        for (int64_t p = 0; dpred && p < P; p++) dpred[p] = slope * target[p];
-    }
+    for (int64_t r = image * a->R; r < (image + 1) * a->R; r++)
+        row_loss(w, image, a->patch[r], fsfm_cpu_at(w->cpu, a->pred, r * P), difference, pixels, sums,
+                 a->dpred ? fsfm_cpu_at(w->cpu, a->dpred, r * P) : NULL);
 }
 
 fsfm_status fsfm_cpu_patch_loss(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err)
 {
     image_work w = {.cpu = fsfm_cpu(dev), .loss = args};
-    FSFM_TRY(fsfm_cpu_reserve_threads(w.cpu, (size_t)patch_values(&args->images) * sizeof(float), err));
+    FSFM_TRY(image_work_begin(&w, &args->images, err));
     FSFM_TRY(fsfm_cpu_reserve_shared(w.cpu, (size_t)args->B * 2 * sizeof(double), err));
-    if (args->images.u8) pixel_table_fill(&w.table, &args->images);
     fsfm_thread_pool_run(w.cpu->pool, args->B, patch_loss_piece, &w);
     const double *sums = w.cpu->shared;
     for (int64_t image = 0; image < args->B; image++)

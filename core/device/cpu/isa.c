@@ -5,10 +5,10 @@
 
 extern const fsfm_cpu_kernels fsfm_cpu_kernels_baseline;
 #if defined __x86_64__
-extern const fsfm_cpu_kernels fsfm_cpu_kernels_avx2, fsfm_cpu_kernels_avx512;
+extern const fsfm_cpu_kernels fsfm_cpu_kernels_avx2, fsfm_cpu_kernels_avx512, fsfm_cpu_kernels_avx512_bf16;
 #endif
 
-const fsfm_cpu_kernels *fsfm_cpu_kernels_best(void)
+const fsfm_cpu_kernels *fsfm_cpu_kernels_best(fsfm_precision precision)
 {
 #if defined __x86_64__
     const dnnl_cpu_isa_t limit =
@@ -20,8 +20,12 @@ const fsfm_cpu_kernels *fsfm_cpu_kernels_best(void)
                         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512cd");
+    const bool bf16 = (limit & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16 &&
+                      __builtin_cpu_supports("avx512bf16");
+    if (precision == FSFM_PRECISION_BF16)
+        return avx2 && avx512 && bf16 ? &fsfm_cpu_kernels_avx512_bf16 : NULL;
     if (avx2 && avx512) return &fsfm_cpu_kernels_avx512;
     if (avx2) return &fsfm_cpu_kernels_avx2;
 #endif
-    return &fsfm_cpu_kernels_baseline;
+    return precision == FSFM_PRECISION_FP32 ? &fsfm_cpu_kernels_baseline : NULL;
 }

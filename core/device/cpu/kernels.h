@@ -13,33 +13,47 @@
 
 typedef struct {
     const char *name;
-    /* Rows [first, first + rows). Backward sets this piece's shares of dweight and dbias (C), if the caller
-     * wants any. */
+    size_t act_bytes; /* of a number in compute precision, fsfm_act */
+    /* Rows [first, first + rows). Backward sets this piece's shares of dweight and dbias (C). */
     void (*layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows);
     void (*layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                float *dweight, float *dbias);
 
-    void (*gelu)(int64_t count, const float *x, float *out);
-    void (*gelu_backward)(int64_t count, const float *x, const float *dout, float *dx);
+    /* Blocks of rows; stride: from row to row, of every array. */
+    void (*gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out);
+    /* dx *= GELU'(x); active = GELU(x) where not NULL. */
+    void (*gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
+                          fsfm_act *active);
 
     /* One head of one image; scratch holds attention_scratch_bytes, aligned to 64. */
-    size_t (*attention_scratch_bytes)(int64_t T, int64_t D, bool backward);
+    size_t (*attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
     void (*attention)(const fsfm_attention_args *args, int64_t image, int64_t head, void *scratch);
     void (*attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head,
                                void *scratch);
 
+    void (*to_act)(int64_t count, const float *x, fsfm_act *out);
+    void (*to_float)(int64_t count, const fsfm_act *x, float *out);
+    void (*add_acts)(int64_t count, const fsfm_act *x, const fsfm_act *y,
+                     fsfm_act *out); /* out = x + y; out may be either */
+    void (*add_floats)(int64_t count, const fsfm_act *x, const float *y, fsfm_act *out); /* out = x + y */
+    void (*axpy_act)(int64_t count, float a, const fsfm_act *x, fsfm_act *y);            /* y += a x */
+    void (*column_sums)(int64_t rows, int64_t C, int64_t stride, const fsfm_act *x,
+                        float *sums); /* sums (C) += rows of x */
+
     void (*sum)(int64_t count, const float *x, const float *y,
                 float *out);                                        /* out = x + y; out may be either */
     void (*axpy)(int64_t count, float a, const float *x, float *y); /* y += a x */
-    void (*column_sums)(int64_t rows, int64_t C, int64_t stride, const float *x,
-                        float *sums); /* sums (C) += rows of x */
+    void (*column_sums_float)(int64_t rows, int64_t C, int64_t stride, const float *x, float *sums);
     double (*dot)(int64_t count, const float *x, const float *y);
 
-    void (*adamw)(const fsfm_adamw_args *args, int64_t first, int64_t count);
-    void (*ema)(int64_t count, double momentum, const float *online, float *target);
+    void (*set_matrix)(int64_t count, int64_t first, int64_t last, void *matrix, const float *values);
+    void (*get_matrix)(int64_t count, int64_t first, int64_t last, const void *matrix, float *values);
+    /* Parameters [first, last) of the call's count. */
+    void (*adamw)(const fsfm_adamw_args *args, int64_t first, int64_t last);
 } fsfm_cpu_kernels;
 
-/* Those of the best set that this processor and oneDNN's limit (ONEDNN_MAX_CPU_ISA) allow. */
-const fsfm_cpu_kernels *fsfm_cpu_kernels_best(void);
+/* Those of the best set that this processor and oneDNN's limit (ONEDNN_MAX_CPU_ISA) allow, for precision;
+ * NULL: there are none for it. */
+const fsfm_cpu_kernels *fsfm_cpu_kernels_best(fsfm_precision precision);
 
 #endif

@@ -1,19 +1,12 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/linear.c - linear layers: products block by block, and what is done to a block of the
+ * result while it is still in the thread's cache (residual before, GELU after). */
+#include <string.h>
+
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/gemm.h"
 
 enum { ADD_PIECE = 16384, BIAS_COLUMNS = 512 };
-
-typedef struct {
-    fsfm_cpu_device *cpu;
-    fsfm_cpu_grid grid;
-} linear_work;
-
-static void linear_piece(void *context, int64_t piece, int thread)
-{
-    linear_work *w = context;
-    fsfm_cpu_grid_run(w->cpu, &w->grid, piece, thread);
-}
 
 typedef struct {
     const fsfm_cpu_kernels *kernels;
@@ -39,12 +32,42 @@ fsfm_status fsfm_cpu_add(fsfm_device *dev, int64_t count, const float *x, float 
     return FSFM_OK;
 }
 
+typedef struct {
+    fsfm_cpu_device *cpu;
+    const fsfm_linear_args *args;
+    fsfm_cpu_grid grid;
+} linear_work;
+
+/* The block of x into out, both of rows of stride elements. */
+static void copy_block(const fsfm_cpu_block *block, int64_t stride, size_t element_bytes, const void *x,
+                       void *out)
+{
+    const size_t first = (size_t)block->first * element_bytes, row_bytes = (size_t)stride * element_bytes;
+    for (int64_t n = 0; n < block->rows; n++)
+        memcpy((char *)out + first + (size_t)n * row_bytes, (const char *)x + first + (size_t)n * row_bytes,
+               (size_t)block->columns * element_bytes);
+}
+
+static void linear_piece(void *context, int64_t piece, int thread)
+{
+    linear_work *w = context;
+    const fsfm_linear_args *args = w->args;
+    const fsfm_cpu_block block = fsfm_cpu_grid_block(&w->grid, piece);
+    if (args->residual && args->residual != args->out)
+        copy_block(&block, args->Cout, args->out_is_float ? sizeof(float) : w->cpu->base.act_bytes,
+                   args->residual, args->out);
+    fsfm_cpu_grid_run(w->cpu, &w->grid, piece, thread);
+    if (args->active)
+        w->cpu->kernels->gelu(block.rows, block.columns, args->Cout,
+                              fsfm_cpu_at(w->cpu, args->out, block.first),
+                              fsfm_cpu_at(w->cpu, args->active, block.first));
+}
+
 fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err)
 {
     fsfm_cpu_device *cpu = fsfm_cpu(dev);
     if (args->N == 0) return FSFM_OK;
-    linear_work w = {.cpu = cpu};
-    const bool in_place = args->residual && args->residual == args->out;
+    linear_work w = {.cpu = cpu, .args = args};
     const fsfm_cpu_product product = {.M = args->N,
                                       .N = args->Cout,
                                       .K = args->Cin,
@@ -52,17 +75,16 @@ fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm
                                       .b = args->weight,
                                       .b_transposed = true,
                                       .bias = args->bias,
-                                      .adds = in_place,
+                                      .adds = args->residual != NULL,
+                                      .c_is_float = args->out_is_float,
                                       .c = args->out};
     FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w.grid, err));
     fsfm_thread_pool_run(cpu->pool, fsfm_cpu_grid_pieces(&w.grid), linear_piece, &w);
-    FSFM_TRY(fsfm_cpu_grid_status(cpu, err));
-    if (args->residual && !in_place)
-        return fsfm_cpu_add(dev, args->N * args->Cout, args->residual, args->out, err);
-    return FSFM_OK;
+    return fsfm_cpu_grid_status(cpu, err);
 }
 
-/* The three gradients in one run, so that no thread waits between them. */
+/* dx and dbias, which need no other gradient, then dweight, which may need what came with dx (active): each
+ * in one run, so that threads wait once. */
 typedef struct {
     fsfm_cpu_device *cpu;
     const fsfm_linear_backward_args *args;
@@ -70,39 +92,67 @@ typedef struct {
     int64_t dweight_pieces, dx_pieces, dbias_pieces;
 } backward_work;
 
-static void backward_piece(void *context, int64_t piece, int thread)
+static void dx_piece(const backward_work *w, int64_t piece, int thread)
 {
-    const backward_work *w = context;
     const fsfm_linear_backward_args *args = w->args;
-    if (piece < w->dweight_pieces) {
-        fsfm_cpu_grid_run(w->cpu, &w->dweight, piece, thread);
-    } else if (piece < w->dweight_pieces + w->dx_pieces) {
-        fsfm_cpu_grid_run(w->cpu, &w->dx, piece - w->dweight_pieces, thread);
-    } else {
-        piece -= w->dweight_pieces + w->dx_pieces;
-        const int64_t first = piece * BIAS_COLUMNS,
-                      columns = fsfm_cpu_piece_size(args->Cout, BIAS_COLUMNS, piece);
-        w->cpu->kernels->column_sums(args->N, columns, args->Cout, (const float *)args->dout + first,
-                                     args->dbias + first);
-    }
+    fsfm_cpu_grid_run(w->cpu, &w->dx, piece, thread);
+    if (!args->hidden) return;
+    const fsfm_cpu_block block = fsfm_cpu_grid_block(&w->dx, piece);
+    w->cpu->kernels->gelu_backward(block.rows, block.columns, args->Cin,
+                                   fsfm_cpu_at(w->cpu, args->hidden, block.first),
+                                   fsfm_cpu_at(w->cpu, args->dx, block.first),
+                                   args->active ? fsfm_cpu_at(w->cpu, args->active, block.first) : NULL);
 }
 
-fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backward_args *args, fsfm_error *err)
+static void dbias_piece(const backward_work *w, int64_t piece)
 {
-    fsfm_cpu_device *cpu = fsfm_cpu(dev);
-    backward_work w = {.cpu = cpu, .args = args};
-    if (args->N == 0) return FSFM_OK;
+    const fsfm_linear_backward_args *args = w->args;
+    const int64_t first = piece * BIAS_COLUMNS,
+                  columns = fsfm_cpu_piece_size(args->Cout, BIAS_COLUMNS, piece);
+    w->cpu->kernels->column_sums(args->N, columns, args->Cout, fsfm_cpu_at(w->cpu, args->dout, first),
+                                 args->dbias + first);
+}
+
+static void inputs_piece(void *context, int64_t piece, int thread)
+{
+    const backward_work *w = context;
+    if (piece < w->dx_pieces)
+        dx_piece(w, piece, thread);
+    else
+        dbias_piece(w, piece - w->dx_pieces);
+}
+
+static void dweight_piece(void *context, int64_t piece, int thread)
+{
+    const backward_work *w = context;
+    fsfm_cpu_grid_run(w->cpu, &w->dweight, piece, thread);
+}
+
+/* Without active nothing waits for dx: all in one run. */
+static void any_piece(void *context, int64_t piece, int thread)
+{
+    const backward_work *w = context;
+    if (piece < w->dweight_pieces)
+        dweight_piece(context, piece, thread);
+    else
+        inputs_piece(context, piece - w->dweight_pieces, thread);
+}
+
+static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_backward_args *args,
+                                    backward_work *w, fsfm_error *err)
+{
     if (args->dweight) {
         const fsfm_cpu_product product = {.M = args->Cout,
                                           .N = args->Cin,
                                           .K = args->N,
                                           .a = args->dout,
                                           .a_transposed = true,
-                                          .b = args->x,
+                                          .b = args->active ? args->active : args->x,
                                           .adds = true,
+                                          .c_is_float = true,
                                           .c = args->dweight};
-        FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w.dweight, err));
-        w.dweight_pieces = fsfm_cpu_grid_pieces(&w.dweight);
+        FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dweight, err));
+        w->dweight_pieces = fsfm_cpu_grid_pieces(&w->dweight);
     }
     if (args->dx) {
         const fsfm_cpu_product product = {.M = args->N,
@@ -112,10 +162,26 @@ fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backwar
                                           .b = args->weight,
                                           .adds = args->dx_adds,
                                           .c = args->dx};
-        FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w.dx, err));
-        w.dx_pieces = fsfm_cpu_grid_pieces(&w.dx);
+        FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dx, err));
+        w->dx_pieces = fsfm_cpu_grid_pieces(&w->dx);
     }
-    if (args->dbias) w.dbias_pieces = fsfm_cpu_pieces(args->Cout, BIAS_COLUMNS);
-    fsfm_thread_pool_run(cpu->pool, w.dweight_pieces + w.dx_pieces + w.dbias_pieces, backward_piece, &w);
+    if (args->dbias) w->dbias_pieces = fsfm_cpu_pieces(args->Cout, BIAS_COLUMNS);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backward_args *args, fsfm_error *err)
+{
+    fsfm_cpu_device *cpu = fsfm_cpu(dev);
+    backward_work w = {.cpu = cpu, .args = args};
+    if (args->N == 0) return FSFM_OK;
+    FSFM_ASSERT(!args->hidden || (args->dx && !args->dx_adds));
+    FSFM_TRY(prepare_backward(cpu, args, &w, err));
+    const int64_t inputs = w.dx_pieces + w.dbias_pieces;
+    if (args->active) {
+        fsfm_thread_pool_run(cpu->pool, inputs, inputs_piece, &w);
+        fsfm_thread_pool_run(cpu->pool, w.dweight_pieces, dweight_piece, &w);
+    } else {
+        fsfm_thread_pool_run(cpu->pool, w.dweight_pieces + inputs, any_piece, &w);
+    }
     return fsfm_cpu_grid_status(cpu, err);
 }

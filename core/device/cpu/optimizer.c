@@ -6,43 +6,79 @@ enum { PIECE = 16384 };
 
 typedef struct {
     fsfm_cpu_device *cpu;
-    int64_t count;
     const fsfm_adamw_args *adamw;
-    double momentum;
+    int64_t count;
     const float *x;
-    float *y;
+    void *matrix;
+    float *values;
 } optimizer_work;
+
+static int64_t piece_end(const optimizer_work *w, int64_t piece)
+{
+    return piece * PIECE + fsfm_cpu_piece_size(w->count, PIECE, piece);
+}
 
 static void adamw_piece(void *context, int64_t piece, int thread)
 {
     (void)thread;
     const optimizer_work *w = context;
-    w->cpu->kernels->adamw(w->adamw, piece * PIECE, fsfm_cpu_piece_size(w->count, PIECE, piece));
+    w->cpu->kernels->adamw(w->adamw, piece * PIECE, piece_end(w, piece));
 }
 
 fsfm_status fsfm_cpu_adamw(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err)
 {
     (void)err;
-    optimizer_work w = {.cpu = fsfm_cpu(dev), .count = args->count, .adamw = args};
+    optimizer_work w = {.cpu = fsfm_cpu(dev), .adamw = args, .count = args->count};
     fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(w.count, PIECE), adamw_piece, &w);
     return FSFM_OK;
 }
 
-static void ema_piece(void *context, int64_t piece, int thread)
+static void set_matrix_piece(void *context, int64_t piece, int thread)
 {
     (void)thread;
     const optimizer_work *w = context;
-    const int64_t first = piece * PIECE;
-    w->cpu->kernels->ema(fsfm_cpu_piece_size(w->count, PIECE, piece), w->momentum, w->x + first,
-                         w->y + first);
+    w->cpu->kernels->set_matrix(w->count, piece * PIECE, piece_end(w, piece), w->matrix, w->x);
 }
 
-fsfm_status fsfm_cpu_ema(fsfm_device *dev, int64_t count, double momentum, const float *online, float *target,
-                         fsfm_error *err)
+fsfm_status fsfm_cpu_set_matrix(fsfm_device *dev, int64_t count, void *matrix_dev, const float *values_host,
+                                fsfm_error *err)
 {
     (void)err;
-    optimizer_work w = {.cpu = fsfm_cpu(dev), .count = count, .momentum = momentum, .x = online, .y = target};
-    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(count, PIECE), ema_piece, &w);
+    optimizer_work w = {.cpu = fsfm_cpu(dev), .count = count, .matrix = matrix_dev, .x = values_host};
+    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(count, PIECE), set_matrix_piece, &w);
+    return FSFM_OK;
+}
+
+static void get_matrix_piece(void *context, int64_t piece, int thread)
+{
+    (void)thread;
+    const optimizer_work *w = context;
+    w->cpu->kernels->get_matrix(w->count, piece * PIECE, piece_end(w, piece), w->matrix, w->values);
+}
+
+fsfm_status fsfm_cpu_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
+                                fsfm_error *err)
+{
+    (void)err;
+    optimizer_work w = {.cpu = fsfm_cpu(dev),
+                        .count = count,
+                        .matrix = fsfm_cpu_at(fsfm_cpu(dev), matrix_dev, 0),
+                        .values = values_host};
+    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(count, PIECE), get_matrix_piece, &w);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_cpu_to_act(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err)
+{
+    (void)err;
+    fsfm_cpu(dev)->kernels->to_act(count, x, out); /* a row of channels: too short for threads */
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_cpu_add_act(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err)
+{
+    (void)err;
+    fsfm_cpu(dev)->kernels->column_sums(1, count, count, x, y);
     return FSFM_OK;
 }
 
@@ -51,8 +87,7 @@ static void norm_piece(void *context, int64_t piece, int thread)
     (void)thread;
     const optimizer_work *w = context;
     const float *x = w->x + piece * PIECE;
-    ((double *)w->cpu->shared)[piece] =
-        w->cpu->kernels->dot(fsfm_cpu_piece_size(w->count, PIECE, piece), x, x);
+    ((double *)w->cpu->shared)[piece] = w->cpu->kernels->dot(piece_end(w, piece) - piece * PIECE, x, x);
 }
 
 fsfm_status fsfm_cpu_norm_squared(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,

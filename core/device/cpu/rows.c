@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/rows.c - layer norm and GELU. */
+ * core/device/cpu/rows.c - layer norm. */
 #include "core/device/cpu/cpu_device.h"
 
-enum { GELU_PIECE = 8192, COLUMN_PIECE = 64 };
+enum { COLUMN_PIECE = 64 };
 
 /* Rows a piece: enough that a piece outweighs handing it out, few enough that there are pieces for many
  * threads. */
@@ -56,8 +56,8 @@ static void parts_piece(void *context, int64_t piece, int thread)
     (void)thread;
     const parts_work *w = context;
     const int64_t first = piece * COLUMN_PIECE;
-    w->kernels->column_sums(w->parts, fsfm_cpu_piece_size(w->C, COLUMN_PIECE, piece), w->C, w->part + first,
-                            w->sums + first);
+    w->kernels->column_sums_float(w->parts, fsfm_cpu_piece_size(w->C, COLUMN_PIECE, piece), w->C,
+                                  w->part + first, w->sums + first);
 }
 
 void fsfm_cpu_add_parts(fsfm_cpu_device *cpu, int64_t parts, int64_t C, const float *part, float *sums)
@@ -76,39 +76,5 @@ fsfm_status fsfm_cpu_layernorm_backward(fsfm_device *dev, const fsfm_layernorm_b
     fsfm_thread_pool_run(cpu->pool, pieces, norm_backward_piece, &w);
     fsfm_cpu_add_parts(cpu, pieces, C, cpu->shared, args->dweight);
     fsfm_cpu_add_parts(cpu, pieces, C, (const float *)cpu->shared + pieces * C, args->dbias);
-    return FSFM_OK;
-}
-
-typedef struct {
-    const fsfm_cpu_kernels *kernels;
-    int64_t count;
-    const float *x, *dout;
-    float *out;
-} gelu_work;
-
-static void gelu_piece(void *context, int64_t piece, int thread)
-{
-    (void)thread;
-    const gelu_work *w = context;
-    const int64_t first = piece * GELU_PIECE, count = fsfm_cpu_piece_size(w->count, GELU_PIECE, piece);
-    if (w->dout)
-        w->kernels->gelu_backward(count, w->x + first, w->dout + first, w->out + first);
-    else
-        w->kernels->gelu(count, w->x + first, w->out + first);
-}
-
-fsfm_status fsfm_cpu_gelu(fsfm_device *dev, const fsfm_gelu_args *args, fsfm_error *err)
-{
-    (void)err;
-    gelu_work w = {fsfm_cpu(dev)->kernels, args->count, args->x, NULL, args->out};
-    fsfm_thread_pool_run(fsfm_cpu(dev)->pool, fsfm_cpu_pieces(w.count, GELU_PIECE), gelu_piece, &w);
-    return FSFM_OK;
-}
-
-fsfm_status fsfm_cpu_gelu_backward(fsfm_device *dev, const fsfm_gelu_backward_args *args, fsfm_error *err)
-{
-    (void)err;
-    gelu_work w = {fsfm_cpu(dev)->kernels, args->count, args->x, args->dout, args->dx};
-    fsfm_thread_pool_run(fsfm_cpu(dev)->pool, fsfm_cpu_pieces(w.count, GELU_PIECE), gelu_piece, &w);
     return FSFM_OK;
 }

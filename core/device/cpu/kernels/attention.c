@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/cpu/kernels/attention.c - one head of one image, with its scores in cache.
  *
- * q, k, v of the head are packed first: rows of Dp floats (D, padded with zeros to whole vectors), or
- * transposed, rows of Tp floats. Queries then go by blocks of BLOCK rows: scores, softmax and what follows
- * from them, so that the scores of a block stay in the near caches. A bias row holds 0,
- * log(last_multiplicity) at the last key and -inf in the padding. */
+ * q, k, v of the head are packed first, in words (words.h): "rows" (T, Dw) along their channels, the same
+ * transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole vectors, w: counted
+ * in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows from them, so that the
+ * scores of a block stay in the near caches. A bias row holds 0, log(last_multiplicity) at the last key and
+ * -inf in the padding. */
 #include "core/device/cpu/kernels/table.h"
+#include "core/device/cpu/kernels/words.h"
 
-enum { BLOCK = 48 };
+enum { BLOCK = 48 }; /* even, so that no word reaches over a block's end */
 
 typedef struct {
-    int64_t T, D, Tp, Dp;
+    int64_t Tq, T, D, Tp, Dp, Dw;
     float scale;
-    float *bias;             /* (Tp) */
-    float *q, *k, *v, *dout; /* (T, Dp); q is scaled */
-    float *k_t, *v_t;        /* (D, Tp) */
-    float *p, *ds;           /* (BLOCK, Tp) */
-    float *o;                /* (BLOCK, Dp) */
-    float *dk, *dv;          /* (T, Dp) */
+    float *bias;                                 /* (Tp) */
+    word *q_rows, *dout_rows;                    /* (Tq, Dw) */
+    word *rows;                                  /* (T, Dw): k, then v, on their way to be transposed */
+    word *k_t, *v_t;                             /* (Dw, Tp) */
+    word *k_pairs, *v_pairs;                     /* (words of T, Dp) */
+    word *q_pairs, *dout_pairs;                  /* (words of Tq, Dp) */
+    float *p, *ds;                               /* (BLOCK, Tp) */
+    word *p_rows, *ds_rows, *p_pairs, *ds_pairs; /* of a block: (BLOCK, words of Tp), (words of BLOCK, Tp) */
+    float *o;                                    /* (BLOCK, Dp) */
+    float *dk, *dv;                              /* (T, Dp) */
 } head;
 
 static int64_t padded(int64_t count)
@@ -25,41 +31,55 @@ static int64_t padded(int64_t count)
     return (count + VW - 1) / VW * VW;
 }
 
-/* Hands out the next count floats of scratch, or only counts them where base is NULL. */
-static float *take(float *base, int64_t *used, int64_t count)
+/* Hands out the next count words of scratch, or only counts them where base is NULL. */
+static void *take(word *base, int64_t *used, int64_t count)
 {
-    float *at = base ? base + *used : NULL;
+    word *at = base ? base + *used : NULL;
     *used += (count + 15) / 16 * 16;
     return at;
 }
 
-static head head_layout(int64_t T, int64_t D, bool backward, float *base, int64_t *used)
+/* Words of the numbers in floats: the floats themselves where they are words already. */
+static word *own_words(float *floats, word *base, int64_t *used, int64_t count)
 {
-    head h = {.T = T, .D = D, .Tp = padded(T), .Dp = padded(D), .scale = 1.0f / sqrtf((float)D)};
+    return PER_WORD == 1 ? (word *)floats : take(base, used, count);
+}
+
+static head head_layout(int64_t Tq, int64_t T, int64_t D, bool backward, word *base, int64_t *used)
+{
+    head h = {.Tq = Tq, .T = T, .D = D, .Tp = padded(T), .Dp = padded(D), .Dw = words_of(D)};
+    h.scale = 1.0f / sqrtf((float)D);
     *used = 0;
     h.bias = take(base, used, h.Tp);
-    h.q = take(base, used, T * h.Dp);
-    h.k_t = take(base, used, D * h.Tp);
+    h.q_rows = take(base, used, Tq * h.Dw);
+    h.rows = take(base, used, T * h.Dw);
+    h.k_t = take(base, used, h.Dw * h.Tp);
     h.p = take(base, used, BLOCK * h.Tp);
+    h.p_rows = own_words(h.p, base, used, BLOCK * words_of(h.Tp));
     h.o = take(base, used, BLOCK * h.Dp);
     if (!backward) {
-        h.v = take(base, used, T * h.Dp);
+        h.v_pairs = take(base, used, words_of(T) * h.Dp);
     } else {
-        h.k = take(base, used, T * h.Dp);
-        h.dout = take(base, used, T * h.Dp);
-        h.v_t = take(base, used, D * h.Tp);
+        h.dout_rows = take(base, used, Tq * h.Dw);
+        h.v_t = take(base, used, h.Dw * h.Tp);
+        h.k_pairs = take(base, used, words_of(T) * h.Dp);
+        h.q_pairs = take(base, used, words_of(Tq) * h.Dp);
+        h.dout_pairs = take(base, used, words_of(Tq) * h.Dp);
         h.ds = take(base, used, BLOCK * h.Tp);
+        h.ds_rows = own_words(h.ds, base, used, BLOCK * words_of(h.Tp));
+        h.p_pairs = own_words(h.p, base, used, words_of(BLOCK) * h.Tp);
+        h.ds_pairs = own_words(h.ds, base, used, words_of(BLOCK) * h.Tp);
         h.dk = take(base, used, T * h.Dp);
         h.dv = take(base, used, T * h.Dp);
     }
     return h;
 }
 
-size_t KERNEL(attention_scratch_bytes)(int64_t T, int64_t D, bool backward)
+size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward)
 {
     int64_t used;
-    head_layout(T, D, backward, NULL, &used);
-    return (size_t)used * sizeof(float);
+    head_layout(Tq, T, D, backward, NULL, &used);
+    return (size_t)used * sizeof(word);
 }
 
 static void set_bias(const head *h, float last_multiplicity)
@@ -68,17 +88,32 @@ static void set_bias(const head *h, float last_multiplicity)
     h->bias[h->T - 1] = logf(last_multiplicity);
 }
 
-/* out (T, Dp) = scale x, from rows of stride. */
-static void pack_rows(const head *h, const float *x, int64_t stride, float scale, float *out)
+/* out (T, Dw) = x, from rows of stride. */
+static void pack_rows(const head *h, int64_t T, const act *x, int64_t stride, word *out)
 {
-    for (int64_t t = 0; t < h->T; t++, x += stride, out += h->Dp) {
-        for (int64_t d = 0; d < h->D; d++) out[d] = scale * x[d];
-        for (int64_t d = h->D; d < h->Dp; d++) out[d] = 0.0f;
+    const int64_t D = h->D;
+    for (int64_t t = 0; t < T; t++, x += stride, out += h->Dw) {
+        int64_t d = 0;
+        for (; d + VW <= D; d += VW) act_store((act *)out + d, act_load(x + d));
+        if (d == D) continue;
+        out[h->Dw - 1] = 0; /* half of it may be padding */
+        memcpy((act *)out + d, x + d, (size_t)(D - d) * sizeof *x);
     }
 }
 
-/* Four rows of four floats transposed. */
-ALWAYS_INLINE void transpose_4x4(const float *x, int64_t stride, float *out, int64_t out_stride)
+/* out (words of T, Dp) = x (T, D), from rows of stride. */
+static void pack_pairs(const head *h, int64_t T, const act *x, int64_t stride, word *out)
+{
+    for (int64_t t = 0; t < T; t += PER_WORD, x += PER_WORD * stride, out += h->Dp)
+        for (int64_t d = 0; d < h->D; d += VW) {
+            const vf even = act_load_at(x, d, h->D);
+            const vf odd = PER_WORD == 2 && t + 1 < T ? act_load_at(x + stride, d, h->D) : (vf){0};
+            words_store(out + d, words_across(even, odd));
+        }
+}
+
+/* Four rows of four words transposed. */
+ALWAYS_INLINE void transpose_4x4(const word *x, int64_t stride, word *out, int64_t out_stride)
 {
     const v4 a = *(const v4_unaligned *)x, b = *(const v4_unaligned *)(x + stride);
     const v4 c = *(const v4_unaligned *)(x + 2 * stride), d = *(const v4_unaligned *)(x + 3 * stride);
@@ -92,28 +127,32 @@ ALWAYS_INLINE void transpose_4x4(const float *x, int64_t stride, float *out, int
     *(v4_unaligned *)(out + 3 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
-/* out (D, Tp) = x (T, D) transposed, from rows of stride. */
-static void pack_transposed(const head *h, const float *x, int64_t stride, float *out)
+/* out (Dw, Tp) = rows (T, Dw) transposed. */
+static void pack_transposed(const head *h, const word *rows, word *out)
 {
-    const int64_t T = h->T / 4 * 4, D = h->D / 4 * 4;
-    for (int64_t d = 0; d < h->D; d++)
-        for (int64_t t = h->T; t < h->Tp; t++) out[d * h->Tp + t] = 0.0f;
+    const int64_t T = h->T / 4 * 4, Dw = h->Dw / 4 * 4;
+    for (int64_t d = 0; d < h->Dw; d++)
+        for (int64_t t = h->T; t < h->Tp; t++) out[d * h->Tp + t] = 0;
     for (int64_t t = 0; t < T; t += 4)
-        for (int64_t d = 0; d < D; d += 4)
-            transpose_4x4(x + t * stride + d, stride, out + d * h->Tp + t, h->Tp);
+        for (int64_t d = 0; d < Dw; d += 4)
+            transpose_4x4(rows + t * h->Dw + d, h->Dw, out + d * h->Tp + t, h->Tp);
     for (int64_t t = 0; t < h->T; t++)
-        for (int64_t d = t < T ? D : 0; d < h->D; d++) out[d * h->Tp + t] = x[t * stride + d];
+        for (int64_t d = t < T ? Dw : 0; d < h->Dw; d++) out[d * h->Tp + t] = rows[t * h->Dw + d];
 }
 
-/* Row by row p = exp(p + bias - largest); sum gets the total. Returns the largest. */
-static float softmax_row(const head *h, float *p, float *sum)
+/* p_rows = exp(scale p + bias - largest); sum gets the total. Returns the largest. */
+static float softmax_row(const head *h, float *p, word *p_rows, float *sum)
 {
     vf most = vf_set(-INFINITY), total = {0};
-    for (int64_t t = 0; t < h->Tp; t += VW) most = vf_max(most, vf_load(p + t) + vf_load(h->bias + t));
+    for (int64_t t = 0; t < h->Tp; t += VW) {
+        const vf score = vf_load(p + t) * h->scale + vf_load(h->bias + t);
+        vf_store(p + t, score);
+        most = vf_max(most, score);
+    }
     const float largest = vf_largest(most);
     for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf e = vf_exp(vf_load(p + t) + vf_load(h->bias + t) - largest);
-        vf_store(p + t, e);
+        const vf e = vf_exp(vf_load(p + t) - largest);
+        words_along(p_rows, t, e);
         total += e;
     }
     *sum = vf_total(total);
@@ -123,84 +162,122 @@ static float softmax_row(const head *h, float *p, float *sum)
 void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t head_index, void *scratch)
 {
     int64_t used;
-    const head h = head_layout(args->T, args->D, false, scratch, &used);
-    const int64_t C = args->H * args->D, stride = 3 * C;
-    const float *qkv = (const float *)args->qkv + image * args->T * stride + head_index * h.D;
-    float *out = (float *)args->out + image * args->T * C + head_index * h.D;
-    float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->T : NULL;
+    const head h = head_layout(args->Tq, args->T, args->D, false, scratch, &used);
+    const int64_t C = args->H * args->D, Pw = words_of(h.Tp), channel = head_index * h.D;
+    const int64_t key = image * args->T * args->kv_stride + channel;
+    const act *q = (const act *)args->q + image * args->Tq * args->q_stride + channel;
+    act *out = (act *)args->out + image * args->Tq * C + channel;
+    float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
     set_bias(&h, args->last_multiplicity);
-    pack_rows(&h, qkv, stride, h.scale, h.q);
-    pack_transposed(&h, qkv + C, stride, h.k_t);
-    pack_rows(&h, qkv + 2 * C, stride, 1.0f, h.v);
-    for (int64_t first = 0; first < h.T; first += BLOCK) {
-        const int64_t rows = h.T - first < BLOCK ? h.T - first : BLOCK;
+    pack_rows(&h, h.Tq, q, args->q_stride, h.q_rows);
+    pack_rows(&h, h.T, (const act *)args->k + key, args->kv_stride, h.rows);
+    pack_transposed(&h, h.rows, h.k_t);
+    pack_pairs(&h, h.T, (const act *)args->v + key, args->kv_stride, h.v_pairs);
+    for (int64_t first = 0; first < h.Tq; first += BLOCK) {
+        const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK;
         float inverse[BLOCK];
-        KERNEL(multiply)(rows, h.Tp, h.D, h.q + first * h.Dp, h.Dp, 1, h.k_t, h.Tp, h.p, h.Tp, false);
+        KERNEL(multiply)(rows, h.Tp, h.Dw, h.q_rows + first * h.Dw, h.Dw, 1, h.k_t, h.Tp, h.p, h.Tp, false);
         for (int64_t i = 0; i < rows; i++) {
             float sum;
-            const float largest = softmax_row(&h, h.p + i * h.Tp, &sum);
+            const float largest = softmax_row(&h, h.p + i * h.Tp, h.p_rows + i * Pw, &sum);
             inverse[i] = 1.0f / sum;
             if (log_sum) log_sum[first + i] = largest + logf(sum);
         }
-        KERNEL(multiply)(rows, h.Dp, h.T, h.p, h.Tp, 1, h.v, h.Dp, h.o, h.Dp, false);
+        KERNEL(multiply)(rows, h.Dp, words_of(h.T), h.p_rows, Pw, 1, h.v_pairs, h.Dp, h.o, h.Dp, false);
         for (int64_t i = 0; i < rows; i++)
-            for (int64_t d = 0; d < h.D; d++) out[(first + i) * C + d] = h.o[i * h.Dp + d] * inverse[i];
+            for (int64_t d = 0; d < h.D; d += VW)
+                act_store_at(out + (first + i) * C, vf_load(h.o + i * h.Dp + d) * inverse[i], d, h.D);
     }
 }
 
-/* p = softmax of the scores in p; ds = p (dp - delta), with dp in ds and delta = dout . out of the row. */
-static void softmax_backward_row(const head *h, float *p, float *ds, float log_sum, float delta)
-{
-    for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf e = vf_exp(vf_load(p + t) + vf_load(h->bias + t) - log_sum);
-        vf_store(p + t, e);
-        vf_store(ds + t, e * (vf_load(ds + t) - delta));
-    }
-}
-
-static float dot_row(const float *x, const float *y, int64_t D)
+static float dot_row(const act *x, const act *y, int64_t D)
 {
     vf sum = {0};
-    int64_t d = 0;
-    for (; d + VW <= D; d += VW) sum += vf_load(x + d) * vf_load(y + d);
-    float total = vf_total(sum);
-    for (; d < D; d++) total += x[d] * y[d];
-    return total;
+    for (int64_t d = 0; d < D; d += VW) sum += act_load_at(x, d, D) * act_load_at(y, d, D);
+    return vf_total(sum);
+}
+
+typedef struct {
+    float log_sum, delta; /* delta = dout . out of the row */
+} row_constants;
+
+/* e = softmax of the scores in p; d = e (ds - delta), with the gradient of e in ds. */
+ALWAYS_INLINE void softmax_backward(const head *h, int64_t i, int64_t t, row_constants row, vf *e, vf *d)
+{
+    const vf score = vf_load(h->p + i * h->Tp + t) * h->scale + vf_load(h->bias + t);
+    *e = vf_exp(score - row.log_sum);
+    *d = *e * (vf_load(h->ds + i * h->Tp + t) - row.delta);
+}
+
+/* Rows i .. i + PER_WORD - 1 of a block, as words along and across them; a row that is not there counts as
+ * zeros. */
+static void softmax_backward_rows(const head *h, int64_t i, int64_t rows, const row_constants *row)
+{
+    const int64_t Pw = words_of(h->Tp), pair = i / PER_WORD * h->Tp;
+    for (int64_t t = 0; t < h->Tp; t += VW) {
+        vf e[2] = {{0}}, d[2] = {{0}};
+        for (int k = 0; k < PER_WORD && i + k < rows; k++) {
+            softmax_backward(h, i + k, t, row[i + k], &e[k], &d[k]);
+            words_along(h->ds_rows + (i + k) * Pw, t, d[k]);
+        }
+        words_store(h->p_pairs + pair + t, words_across(e[0], e[1]));
+        words_store(h->ds_pairs + pair + t, words_across(d[0], d[1]));
+    }
+}
+
+static void pack_backward(const head *h, const fsfm_attention_backward_args *args, const act *q, const act *k,
+                          const act *v, const act *dout)
+{
+    set_bias(h, args->last_multiplicity);
+    pack_rows(h, h->Tq, q, args->q_stride, h->q_rows);
+    pack_rows(h, h->Tq, dout, args->H * args->D, h->dout_rows);
+    pack_rows(h, h->T, k, args->kv_stride, h->rows);
+    pack_transposed(h, h->rows, h->k_t);
+    pack_rows(h, h->T, v, args->kv_stride, h->rows);
+    pack_transposed(h, h->rows, h->v_t);
+    pack_pairs(h, h->T, k, args->kv_stride, h->k_pairs);
+    pack_pairs(h, h->Tq, q, args->q_stride, h->q_pairs);
+    pack_pairs(h, h->Tq, dout, args->H * args->D, h->dout_pairs);
+}
+
+/* out (T, D), rows of stride, = scale x (T, Dp). */
+static void unpack(const head *h, int64_t T, const float *x, float scale, act *out, int64_t stride)
+{
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t d = 0; d < h->D; d += VW)
+            act_store_at(out + t * stride, vf_load(x + t * h->Dp + d) * scale, d, h->D);
 }
 
 void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head_index,
                                 void *scratch)
 {
     int64_t used;
-    const head h = head_layout(args->T, args->D, true, scratch, &used);
-    const int64_t C = args->H * args->D, stride = 3 * C, at = image * args->T * C + head_index * h.D;
-    const float *qkv = (const float *)args->qkv + image * args->T * stride + head_index * h.D;
-    float *dqkv = (float *)args->dqkv + image * args->T * stride + head_index * h.D;
-    const float *out = (const float *)args->out + at, *dout = (const float *)args->dout + at;
-    const float *log_sum = args->log_sum + (image * args->H + head_index) * args->T;
-    set_bias(&h, args->last_multiplicity);
-    pack_rows(&h, qkv, stride, h.scale, h.q);
-    pack_rows(&h, qkv + C, stride, 1.0f, h.k);
-    pack_rows(&h, dout, C, 1.0f, h.dout);
-    pack_transposed(&h, qkv + C, stride, h.k_t);
-    pack_transposed(&h, qkv + 2 * C, stride, h.v_t);
-    for (int64_t first = 0; first < h.T; first += BLOCK) {
-        const int64_t rows = h.T - first < BLOCK ? h.T - first : BLOCK;
-        const float *q = h.q + first * h.Dp, *dout_block = h.dout + first * h.Dp;
-        KERNEL(multiply)(rows, h.Tp, h.D, q, h.Dp, 1, h.k_t, h.Tp, h.p, h.Tp, false);
-        KERNEL(multiply)(rows, h.Tp, h.D, dout_block, h.Dp, 1, h.v_t, h.Tp, h.ds, h.Tp, false);
-        for (int64_t i = 0; i < rows; i++) {
-            const float delta = dot_row(dout + (first + i) * C, out + (first + i) * C, h.D);
-            softmax_backward_row(&h, h.p + i * h.Tp, h.ds + i * h.Tp, log_sum[first + i], delta);
-        }
-        KERNEL(multiply)(rows, h.Dp, h.T, h.ds, h.Tp, 1, h.k, h.Dp, h.o, h.Dp, false);
+    const head h = head_layout(args->Tq, args->T, args->D, true, scratch, &used);
+    const int64_t C = args->H * args->D, Pw = words_of(h.Tp), channel = head_index * h.D;
+    const int64_t query = image * args->Tq * args->q_stride + channel,
+                  key = image * args->T * args->kv_stride + channel, at = image * args->Tq * C + channel;
+    const act *out = (const act *)args->out + at, *dout = (const act *)args->dout + at;
+    const float *log_sum = args->log_sum + (image * args->H + head_index) * args->Tq;
+    pack_backward(&h, args, (const act *)args->q + query, (const act *)args->k + key,
+                  (const act *)args->v + key, dout);
+    for (int64_t first = 0; first < h.Tq; first += BLOCK) {
+        const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK, depth = words_of(rows);
+        const int64_t first_pair = first / PER_WORD * h.Dp;
+        row_constants row[BLOCK];
         for (int64_t i = 0; i < rows; i++)
-            for (int64_t d = 0; d < h.D; d++) dqkv[(first + i) * stride + d] = h.o[i * h.Dp + d] * h.scale;
-        KERNEL(multiply)(h.T, h.Dp, rows, h.ds, 1, h.Tp, q, h.Dp, h.dk, h.Dp, first > 0);
-        KERNEL(multiply)(h.T, h.Dp, rows, h.p, 1, h.Tp, dout_block, h.Dp, h.dv, h.Dp, first > 0);
+            row[i] = (row_constants){log_sum[first + i],
+                                     dot_row(dout + (first + i) * C, out + (first + i) * C, h.D)};
+        KERNEL(multiply)(rows, h.Tp, h.Dw, h.q_rows + first * h.Dw, h.Dw, 1, h.k_t, h.Tp, h.p, h.Tp, false);
+        KERNEL(multiply)
+        (rows, h.Tp, h.Dw, h.dout_rows + first * h.Dw, h.Dw, 1, h.v_t, h.Tp, h.ds, h.Tp, false);
+        for (int64_t i = 0; i < rows; i += PER_WORD) softmax_backward_rows(&h, i, rows, row);
+        KERNEL(multiply)(rows, h.Dp, words_of(h.T), h.ds_rows, Pw, 1, h.k_pairs, h.Dp, h.o, h.Dp, false);
+        unpack(&h, rows, h.o, h.scale, (act *)args->dq + query + first * args->q_stride, args->q_stride);
+        KERNEL(multiply)
+        (h.T, h.Dp, depth, h.ds_pairs, 1, h.Tp, h.q_pairs + first_pair, h.Dp, h.dk, h.Dp, first > 0);
+        KERNEL(multiply)
+        (h.T, h.Dp, depth, h.p_pairs, 1, h.Tp, h.dout_pairs + first_pair, h.Dp, h.dv, h.Dp, first > 0);
     }
-    for (int64_t t = 0; t < h.T; t++) {
-        memcpy(dqkv + t * stride + C, h.dk + t * h.Dp, (size_t)h.D * sizeof(float));
-        memcpy(dqkv + t * stride + 2 * C, h.dv + t * h.Dp, (size_t)h.D * sizeof(float));
-    }
+    unpack(&h, h.T, h.dk, h.scale, (act *)args->dk + key, args->kv_stride);
+    unpack(&h, h.T, h.dv, 1.0f, (act *)args->dv + key, args->kv_stride);
 }

@@ -4,8 +4,8 @@
  * Phi(-u) = exp(-u^2 / 2) G(u) for u >= 0, with G a smooth falling function: a polynomial in t = 1 / (1 +
  * 0.35 u) without constant term, fitted here (minimax in relative error, 3e-8 for u up to 14, where Phi
  * leaves the floats). Phi(u) = 1 - Phi(-u). One exp serves Phi and the density. */
+#include "core/device/cpu/kernels/act.h"
 #include "core/device/cpu/kernels/table.h"
-#include "core/device/cpu/kernels/vector.h"
 
 /* Phi(x); density: exp(-x^2 / 2) / sqrt(2 pi). */
 ALWAYS_INLINE vf normal(vf x, vf *density)
@@ -26,31 +26,31 @@ ALWAYS_INLINE vf normal(vf x, vf *density)
     return vf_select((vi)(x < 0.0f), tail, 1.0f - tail);
 }
 
-ALWAYS_INLINE vf gelu_of(vf x)
+void KERNEL(gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out)
 {
-    vf density;
-    return x * normal(x, &density);
+    const act *from = x;
+    act *to = out;
+    for (int64_t n = 0; n < rows; n++, from += stride, to += stride)
+        for (int64_t c = 0; c < columns; c += VW) {
+            vf density;
+            const vf value = act_load_at(from, c, columns);
+            act_store_at(to, value * normal(value, &density), c, columns);
+        }
 }
 
-ALWAYS_INLINE vf gelu_slope(vf x)
+void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
+                           fsfm_act *active)
 {
-    vf density;
-    const vf phi = normal(x, &density);
-    return phi + x * density;
-}
-
-void KERNEL(gelu)(int64_t count, const float *x, float *out)
-{
-    int64_t i = 0;
-    for (; i + VW <= count; i += VW) vf_store(out + i, gelu_of(vf_load(x + i)));
-    if (i < count) vf_store_part(out + i, gelu_of(vf_load_part(x + i, count - i)), count - i);
-}
-
-void KERNEL(gelu_backward)(int64_t count, const float *x, const float *dout, float *dx)
-{
-    int64_t i = 0;
-    for (; i + VW <= count; i += VW) vf_store(dx + i, vf_load(dout + i) * gelu_slope(vf_load(x + i)));
-    if (i == count) return;
-    const vf slope = gelu_slope(vf_load_part(x + i, count - i));
-    vf_store_part(dx + i, vf_load_part(dout + i, count - i) * slope, count - i);
+    const act *from = x;
+    act *gradient = dx, *again = active;
+    for (int64_t n = 0; n < rows; n++, from += stride, gradient += stride) {
+        for (int64_t c = 0; c < columns; c += VW) {
+            vf density;
+            const vf value = act_load_at(from, c, columns), phi = normal(value, &density);
+            const vf slope = phi + value * density;
+            act_store_at(gradient, act_load_at(gradient, c, columns) * slope, c, columns);
+            if (again) act_store_at(again, value * phi, c, columns);
+        }
+        if (again) again += stride;
+    }
 }

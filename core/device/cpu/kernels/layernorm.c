@@ -1,129 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/cpu/kernels/layernorm.c - rows of (N, C). Mean first, then the variance about it: E[x^2] -
- * E[x]^2 cancels when |mean| >> std. */
+ * E[x]^2 cancels when |mean| >> std. Two sums a row, of even and of odd vectors, hide the adder's latency. */
+#include "core/device/cpu/kernels/act.h"
 #include "core/device/cpu/kernels/table.h"
 
-static float row_mean(const float *x, int64_t C)
+/* Lanes behind the end of the row count as 0. */
+ALWAYS_INLINE vf within(vf x, int64_t c, int64_t C)
 {
-    vf sum[2] = {{0}};
-    int64_t c = 0;
-    for (; c + 2 * VW <= C; c += 2 * VW) {
-        sum[0] += vf_load(x + c);
-        sum[1] += vf_load(x + c + VW);
-    }
-    float total = vf_total(sum[0] + sum[1]);
-    for (; c < C; c++) total += x[c];
-    return total / (float)C;
+    if (c + VW <= C) return x;
+    float lane[VW];
+    vf_store(lane, x);
+    for (int64_t i = C - c; i < VW; i++) lane[i] = 0.0f;
+    return vf_load(lane);
 }
 
-static float row_variance(const float *x, float mean, int64_t C)
+ALWAYS_INLINE float row_mean(const void *x, bool is_float, int64_t C)
 {
     vf sum[2] = {{0}};
     int64_t c = 0;
-    for (; c + 2 * VW <= C; c += 2 * VW) {
-        const vf a = vf_load(x + c) - mean, b = vf_load(x + c + VW) - mean;
+    for (; c + 2 * VW <= C; c += 2 * VW)
+        UNROLL for (int k = 0; k < 2; k++) sum[k] += either_load_at(x, is_float, c + k * VW, C);
+    for (; c < C; c += VW) sum[0] += either_load_at(x, is_float, c, C);
+    return vf_total(sum[0] + sum[1]) / (float)C;
+}
+
+ALWAYS_INLINE float row_variance(const void *x, bool is_float, float mean, int64_t C)
+{
+    vf sum[2] = {{0}};
+    int64_t c = 0;
+    for (; c + 2 * VW <= C; c += 2 * VW) UNROLL for (int k = 0; k < 2; k++)
+        {
+            const vf a = either_load_at(x, is_float, c + k * VW, C) - mean;
+            sum[k] += a * a;
+        }
+    for (; c < C; c += VW) {
+        const vf a = within(either_load_at(x, is_float, c, C) - mean, c, C);
         sum[0] += a * a;
-        sum[1] += b * b;
     }
-    float total = vf_total(sum[0] + sum[1]);
-    for (; c < C; c++) total += (x[c] - mean) * (x[c] - mean);
-    return total / (float)C;
+    return vf_total(sum[0] + sum[1]) / (float)C;
 }
 
-void KERNEL(layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows)
+/* Row n of (N, C) in either form. */
+ALWAYS_INLINE const void *row_at(const void *x, bool is_float, int64_t n, int64_t C)
+{
+    return (const char *)x + (size_t)(n * C) * (is_float ? sizeof(float) : sizeof(act));
+}
+
+ALWAYS_INLINE void layernorm_of(const fsfm_layernorm_args *args, bool is_float, int64_t first, int64_t rows)
 {
     const int64_t C = args->C;
+    const vf least = vf_set(args->relu ? 0.0f : -INFINITY);
     for (int64_t n = first; n < first + rows; n++) {
-        const float *x = (const float *)args->x + n * C;
-        float *out = (float *)args->out + n * C;
-        const float mean = row_mean(x, C), rstd = 1.0f / sqrtf(row_variance(x, mean, C) + args->eps);
-        const vf least = vf_set(args->relu ? 0.0f : -INFINITY);
-        int64_t c = 0;
-        for (; c + VW <= C; c += VW) {
-            const vf y = (vf_load(x + c) - mean) * rstd * vf_load(args->weight + c) + vf_load(args->bias + c);
-            vf_store(out + c, vf_max(least, y));
+        const void *x = row_at(args->x, is_float, n, C);
+        act *out = (act *)args->out + n * C;
+        const float mean = args->is_known ? args->mean[n] : row_mean(x, is_float, C);
+        const float rstd =
+            args->is_known ? args->rstd[n] : 1.0f / sqrtf(row_variance(x, is_float, mean, C) + args->eps);
+        for (int64_t c = 0; c < C; c += VW) {
+            const vf y = (either_load_at(x, is_float, c, C) - mean) * rstd * vf_load_at(args->weight, c, C) +
+                         vf_load_at(args->bias, c, C);
+            act_store_at(out, vf_max(least, y), c, C);
         }
-        for (; c < C; c++) {
-            const float y = (x[c] - mean) * rstd * args->weight[c] + args->bias[c];
-            out[c] = args->relu && y < 0.0f ? 0.0f : y;
-        }
+        if (args->is_known) continue;
         if (args->mean) args->mean[n] = mean;
         if (args->rstd) args->rstd[n] = rstd;
     }
 }
 
+void KERNEL(layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows)
+{
+    if (args->x_is_float)
+        layernorm_of(args, true, first, rows);
+    else
+        layernorm_of(args, false, first, rows);
+}
+
 typedef struct {
-    const float *x, *dout, *out, *weight; /* out NULL: no relu */
+    const void *x;
+    const act *dout, *out; /* out NULL: no relu */
+    const float *weight;
     float mean, rstd;
 } row;
 
 /* dout behind the relu's gate. */
-ALWAYS_INLINE vf gated(const row *r, int64_t c)
+ALWAYS_INLINE vf gated(const row *r, int64_t c, int64_t C)
 {
-    const vf dout = vf_load(r->dout + c);
-    return r->out ? (vf)((vi)dout & (vi)(vf_load(r->out + c) > 0.0f)) : dout;
+    const vf dout = act_load_at(r->dout, c, C);
+    return r->out ? (vf)((vi)dout & (vi)(act_load_at(r->out, c, C) > 0.0f)) : dout;
 }
 
-ALWAYS_INLINE float gated_one(const row *r, int64_t c)
+ALWAYS_INLINE vf normed(const row *r, bool is_float, int64_t c, int64_t C)
 {
-    return !r->out || r->out[c] > 0.0f ? r->dout[c] : 0.0f;
+    return (either_load_at(r->x, is_float, c, C) - r->mean) * r->rstd;
 }
 
 /* Adds the row's shares of dweight and dbias; g = dout weight: sums of g and of g xhat. */
-ALWAYS_INLINE void row_sums(const row *r, int64_t C, float *dweight, float *dbias, float *sum_g,
-                            float *sum_gx)
+ALWAYS_INLINE void row_sums(const row *r, bool is_float, int64_t C, float *dweight, float *dbias,
+                            float *sum_g, float *sum_gx)
 {
     vf g_sum = {0}, gx_sum = {0};
-    int64_t c = 0;
-    for (; c + VW <= C; c += VW) {
-        const vf dout = gated(r, c), xhat = (vf_load(r->x + c) - r->mean) * r->rstd,
-                 g = dout * vf_load(r->weight + c);
-        vf_store(dweight + c, vf_load(dweight + c) + dout * xhat);
-        vf_store(dbias + c, vf_load(dbias + c) + dout);
+    for (int64_t c = 0; c < C; c += VW) {
+        const vf dout = gated(r, c, C), xhat = normed(r, is_float, c, C),
+                 g = dout * vf_load_at(r->weight, c, C);
+        vf_store_at(dweight, vf_load_at(dweight, c, C) + dout * xhat, c, C);
+        vf_store_at(dbias, vf_load_at(dbias, c, C) + dout, c, C);
         g_sum += g;
         gx_sum += g * xhat;
     }
     *sum_g = vf_total(g_sum);
     *sum_gx = vf_total(gx_sum);
-    for (; c < C; c++) {
-        const float dout = gated_one(r, c), xhat = (r->x[c] - r->mean) * r->rstd;
-        dweight[c] += dout * xhat;
-        dbias[c] += dout;
-        *sum_g += dout * r->weight[c];
-        *sum_gx += dout * r->weight[c] * xhat;
+}
+
+ALWAYS_INLINE void row_dx(const row *r, bool is_float, int64_t C, float mean_g, float mean_gx, act *dx,
+                          bool adds)
+{
+    for (int64_t c = 0; c < C; c += VW) {
+        const vf xhat = normed(r, is_float, c, C), g = gated(r, c, C) * vf_load_at(r->weight, c, C);
+        const vf value = r->rstd * (g - mean_g - xhat * mean_gx);
+        act_store_at(dx, adds ? act_load_at(dx, c, C) + value : value, c, C);
     }
 }
 
-ALWAYS_INLINE void row_dx(const row *r, int64_t C, float mean_g, float mean_gx, float *dx, bool adds)
+ALWAYS_INLINE void backward_of(const fsfm_layernorm_backward_args *args, bool is_float, int64_t first,
+                               int64_t rows, float *dweight, float *dbias)
 {
-    int64_t c = 0;
-    for (; c + VW <= C; c += VW) {
-        const vf xhat = (vf_load(r->x + c) - r->mean) * r->rstd, g = gated(r, c) * vf_load(r->weight + c);
-        const vf value = r->rstd * (g - mean_g - xhat * mean_gx);
-        vf_store(dx + c, adds ? vf_load(dx + c) + value : value);
-    }
-    for (; c < C; c++) {
-        const float xhat = (r->x[c] - r->mean) * r->rstd, g = gated_one(r, c) * r->weight[c];
-        const float value = r->rstd * (g - mean_g - xhat * mean_gx);
-        dx[c] = adds ? dx[c] + value : value;
+    const int64_t C = args->C;
+    for (int64_t n = first; n < first + rows; n++) {
+        const row r = {.x = row_at(args->x, is_float, n, C),
+                       .dout = (const act *)args->dout + n * C,
+                       .out = args->relu ? (const act *)args->out + n * C : NULL,
+                       .weight = args->weight,
+                       .mean = args->mean[n],
+                       .rstd = args->rstd[n]};
+        float sum_g, sum_gx;
+        row_sums(&r, is_float, C, dweight, dbias, &sum_g, &sum_gx);
+        row_dx(&r, is_float, C, sum_g / (float)C, sum_gx / (float)C, (act *)args->dx + n * C, args->dx_adds);
     }
 }
 
 void KERNEL(layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                 float *dweight, float *dbias)
 {
-    const int64_t C = args->C;
-    memset(dweight, 0, (size_t)C * sizeof *dweight);
-    memset(dbias, 0, (size_t)C * sizeof *dbias);
-    for (int64_t n = first; n < first + rows; n++) {
-        const row r = {.x = (const float *)args->x + n * C,
-                       .dout = (const float *)args->dout + n * C,
-                       .out = args->relu ? (const float *)args->out + n * C : NULL,
-                       .weight = args->weight,
-                       .mean = args->mean[n],
-                       .rstd = args->rstd[n]};
-        float sum_g, sum_gx;
-        row_sums(&r, C, dweight, dbias, &sum_g, &sum_gx);
-        row_dx(&r, C, sum_g / (float)C, sum_gx / (float)C, (float *)args->dx + n * C, args->dx_adds);
-    }
+    memset(dweight, 0, (size_t)args->C * sizeof *dweight);
+    memset(dbias, 0, (size_t)args->C * sizeof *dbias);
+    if (args->x_is_float)
+        backward_of(args, true, first, rows, dweight, dbias);
+    else
+        backward_of(args, false, first, rows, dweight, dbias);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/cpu/kernels/multiply.c - products of the small matrices of one attention head, in cache.
  *
- * A tile of up to MR rows and NV vectors of c stays in registers while it runs down the depth; entries of a
- * are read one by one and spread over a vector, so a may be transposed at no cost. */
+ * The depth is counted in words. A tile of up to MR rows and NV vectors of c stays in registers while it runs
+ * down the depth; entries of a are read one by one and spread over a vector, so a may be transposed at no
+ * cost. */
 #include "core/device/cpu/kernels/table.h"
+#include "core/device/cpu/kernels/words.h"
 
 #if VW == 16
 enum { MR = 8, NV = 3 }; /* 24 of 32 registers hold c */
@@ -13,9 +15,9 @@ enum { MR = 6, NV = 2 }; /* 12 of 16 */
 
 typedef struct {
     int64_t depth;
-    const float *a;
+    const word *a;
     int64_t a_row, a_step;
-    const float *b;
+    const word *b;
     int64_t b_row;
     float *c;
     int64_t c_row;
@@ -26,16 +28,16 @@ ALWAYS_INLINE void tile_of(const int rows, const int vectors, const tile *t)
 {
     vf sum[MR][NV];
     const int64_t a_row = t->a_row, a_step = t->a_step, b_row = t->b_row, c_row = t->c_row;
-    const float *a = t->a, *b = t->b;
+    const word *a = t->a, *b = t->b;
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) sum[i][j] =
         t->adds ? vf_load(t->c + i * c_row + j * VW) : (vf){0};
     for (int64_t k = t->depth; k > 0; k--, a += a_step, b += b_row) {
-        vf row[NV];
-        UNROLL for (int j = 0; j < vectors; j++) row[j] = vf_load(b + j * VW);
+        vu row[NV];
+        UNROLL for (int j = 0; j < vectors; j++) row[j] = words_load(b + j * VW);
         UNROLL for (int i = 0; i < rows; i++)
         {
-            const vf entry = vf_set(a[i * a_row]);
-            UNROLL for (int j = 0; j < vectors; j++) sum[i][j] += entry * row[j];
+            const vu entry = word_spread(a[i * a_row]);
+            UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = multiply_add(sum[i][j], entry, row[j]);
         }
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)
@@ -83,8 +85,8 @@ static int next_vectors(int64_t left)
     return left < NV ? (int)left : NV;
 }
 
-void KERNEL(multiply)(int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t a_row,
-                      int64_t a_step, const float *b, int64_t b_row, float *c, int64_t c_row, bool adds)
+void KERNEL(multiply)(int64_t rows, int64_t columns, int64_t depth, const uint32_t *a, int64_t a_row,
+                      int64_t a_step, const uint32_t *b, int64_t b_row, float *c, int64_t c_row, bool adds)
 {
     for (int64_t j = 0; j < columns;) {
         const int vectors = next_vectors((columns - j) / VW);

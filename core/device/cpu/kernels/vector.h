@@ -34,6 +34,7 @@
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef float vf_unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef uint32_t vu __attribute__((vector_size(4 * VW)));
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float vhalf __attribute__((vector_size(2 * VW), aligned(4), may_alias));
@@ -85,6 +86,20 @@ ALWAYS_INLINE vf vf_max(vf a, vf b)
     return _mm_max_ps(a, b);
 #else
     return vf_select((vi)(a > b), a, b);
+#endif
+}
+
+ALWAYS_INLINE vf vf_sqrt(vf x)
+{
+#if defined __AVX512F__
+    return _mm512_sqrt_ps(x);
+#elif defined __AVX2__
+    return _mm256_sqrt_ps(x);
+#elif defined __SSE2__
+    return _mm_sqrt_ps(x);
+#else
+    for (int i = 0; i < VW; i++) x[i] = sqrtf(x[i]);
+    return x;
 #endif
 }
 

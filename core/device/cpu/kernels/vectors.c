@@ -1,6 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/vectors.c - loops over plain vectors: sums, optimizer. */
+ * core/device/cpu/kernels/vectors.c - loops over plain vectors: conversions and sums. */
+#include "core/device/cpu/kernels/act.h"
 #include "core/device/cpu/kernels/table.h"
+
+void KERNEL(to_act)(int64_t count, const float *x, fsfm_act *out)
+{
+    for (int64_t i = 0; i < count; i += VW) act_store_at(out, vf_load_at(x, i, count), i, count);
+}
+
+void KERNEL(to_float)(int64_t count, const fsfm_act *x, float *out)
+{
+    for (int64_t i = 0; i < count; i += VW) vf_store_at(out, act_load_at(x, i, count), i, count);
+}
+
+void KERNEL(add_acts)(int64_t count, const fsfm_act *x, const fsfm_act *y, fsfm_act *out)
+{
+    for (int64_t i = 0; i < count; i += VW)
+        act_store_at(out, act_load_at(x, i, count) + act_load_at(y, i, count), i, count);
+}
+
+void KERNEL(add_floats)(int64_t count, const fsfm_act *x, const float *y, fsfm_act *out)
+{
+    for (int64_t i = 0; i < count; i += VW)
+        act_store_at(out, act_load_at(x, i, count) + vf_load_at(y, i, count), i, count);
+}
+
+void KERNEL(axpy_act)(int64_t count, float a, const fsfm_act *x, fsfm_act *y)
+{
+    for (int64_t i = 0; i < count; i += VW)
+        act_store_at(y, act_load_at(y, i, count) + a * act_load_at(x, i, count), i, count);
+}
 
 void KERNEL(sum)(int64_t count, const float *x, const float *y, float *out)
 {
@@ -18,24 +47,49 @@ void KERNEL(axpy)(int64_t count, float a, const float *x, float *y)
 
 /* Four vectors of columns at a time go down a block of rows; blocks are summed before they join sums, which
  * keeps the rounding error of long columns small. */
-void KERNEL(column_sums)(int64_t rows, int64_t C, int64_t stride, const float *x, float *sums)
+typedef vf (*load_fn)(const void *row, int64_t c, int64_t C);
+
+static inline vf load_act(const void *row, int64_t c, int64_t C)
 {
-    enum { BLOCK = 64 };
+    return act_load_at(row, c, C);
+}
+
+static inline vf load_float(const void *row, int64_t c, int64_t C)
+{
+    return vf_load_at(row, c, C);
+}
+
+/* stride_bytes: from row to row. */
+ALWAYS_INLINE void column_sums_of(load_fn load, int64_t rows, int64_t C, int64_t stride_bytes, const void *x,
+                                  float *sums)
+{
+    enum { BLOCK = 64, WIDE = 4 * VW };
     for (int64_t first = 0; first < rows; first += BLOCK) {
         const int64_t last = first + BLOCK < rows ? first + BLOCK : rows;
         int64_t c = 0;
-        for (; c + 4 * VW <= C; c += 4 * VW) {
+        for (; c + WIDE <= C; c += WIDE) {
             vf sum[4] = {{0}};
             for (int64_t n = first; n < last; n++)
-                UNROLL for (int k = 0; k < 4; k++) sum[k] += vf_load(x + n * stride + c + k * VW);
+                UNROLL for (int k = 0; k < 4; k++) sum[k] +=
+                    load((const char *)x + n * stride_bytes, c + k * VW, C);
             for (int k = 0; k < 4; k++) vf_store(sums + c + k * VW, vf_load(sums + c + k * VW) + sum[k]);
         }
-        for (; c < C; c++) {
-            float sum = 0.0f;
-            for (int64_t n = first; n < last; n++) sum += x[n * stride + c];
-            sums[c] += sum;
+        for (; c < C; c += VW) {
+            vf sum = {0};
+            for (int64_t n = first; n < last; n++) sum += load((const char *)x + n * stride_bytes, c, C);
+            vf_store_at(sums, vf_load_at(sums, c, C) + sum, c, C);
         }
     }
+}
+
+void KERNEL(column_sums)(int64_t rows, int64_t C, int64_t stride, const fsfm_act *x, float *sums)
+{
+    column_sums_of(load_act, rows, C, stride * (int64_t)sizeof(act), x, sums);
+}
+
+void KERNEL(column_sums_float)(int64_t rows, int64_t C, int64_t stride, const float *x, float *sums)
+{
+    column_sums_of(load_float, rows, C, stride * (int64_t)sizeof *x, x, sums);
 }
 
 double KERNEL(dot)(int64_t count, const float *x, const float *y)
@@ -51,29 +105,4 @@ double KERNEL(dot)(int64_t count, const float *x, const float *y)
     double total = vd_total(sum[0] + sum[1]);
     for (; i < count; i++) total += (double)x[i] * (double)y[i];
     return total;
-}
-
-void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t first, int64_t count)
-{
-    float *restrict p = args->params + first, *restrict m = args->m + first, *restrict v = args->v + first;
-    const float *restrict grads = args->grads + first;
-    const float scale = (float)args->grad_scale, eps = (float)args->eps;
-    const float keep1 = (float)(1.0 - args->beta1), beta2 = (float)args->beta2,
-                keep2 = (float)(1.0 - args->beta2);
-    const float shrink = (float)(1.0 - args->lr * args->decay), step = (float)(args->lr / args->correction1);
-    const float root2 = (float)sqrt(args->correction2);
-    for (int64_t i = 0; i < count; i++) {
-        const float g = scale * grads[i];
-        m[i] += keep1 * (g - m[i]);
-        v[i] = beta2 * v[i] + keep2 * g * g;
-        p[i] = shrink * p[i] - step * (m[i] / (sqrtf(v[i]) / root2 + eps));
-    }
-}
-
-/* As a step towards online, so that equal weights stay equal whatever momentum rounds to. */
-void KERNEL(ema)(int64_t count, double momentum, const float *online, float *target)
-{
-    const float step = (float)(1.0 - momentum);
-    for (int64_t i = 0; i < count; i++)
-        target[i] = step == 1.0f ? online[i] : target[i] + step * (online[i] - target[i]);
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/kernels/words.h - what products of small matrices read: 32-bit words, each one float or two
+ * bfloat16 that stand next to each other along the depth of the product. */
+#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_WORDS_H
+#define FSFM_CORE_DEVICE_CPU_KERNELS_WORDS_H
+
+#include "core/device/cpu/kernels/act.h"
+
+typedef uint32_t word __attribute__((may_alias));
+
+#if defined FSFM_BF16
+enum { PER_WORD = 2 };
+#else
+enum { PER_WORD = 1 };
+#endif
+
+/* Words that hold count numbers in depth. */
+ALWAYS_INLINE int64_t words_of(int64_t count)
+{
+    return (count + PER_WORD - 1) / PER_WORD;
+}
+
+ALWAYS_INLINE vu words_load(const word *p)
+{
+    typedef uint32_t unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+    return *(const unaligned *)p;
+}
+
+ALWAYS_INLINE void words_store(word *p, vu x)
+{
+    typedef uint32_t unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+    *(unaligned *)p = x;
+}
+
+ALWAYS_INLINE vu word_spread(word x)
+{
+    return x - (vu){0};
+}
+
+/* sum + a b, lane by lane; in bfloat16 of both pairs, added in float. */
+ALWAYS_INLINE vf multiply_add(vf sum, vu a, vu b)
+{
+#if defined FSFM_BF16
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+#else
+    return sum + (vf)a * (vf)b;
+#endif
+}
+
+/* Numbers i .. i + VW - 1 of a row, as words along it. */
+ALWAYS_INLINE void words_along(word *row, int64_t i, vf x)
+{
+    act_store((act *)row + i, x);
+}
+
+/* Words across two rows of depth; where a number is a word, of the even row alone. */
+ALWAYS_INLINE vu words_across(vf even, vf odd)
+{
+#if defined FSFM_BF16
+    const __m512i lower = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i upper = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    return (vu)_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16));
+#else
+    (void)odd;
+    return (vu)even;
+#endif
+}
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A profile passes operations on with their results and counts them; the peaks are rates. */
+#include <math.h>
+#include <string.h>
+
+#include "core/device/profile.h"
+#include "tests/support/device_case.h"
+
+enum { N = 12, CIN = 24, COUT = 40 };
+
+static const fsfm_profile_entry *entry_of(const fsfm_profile *profile, const char *name)
+{
+    int count = 0;
+    const fsfm_profile_entry *entries = fsfm_profile_entries(profile, &count);
+    for (int i = 0; i < count; i++)
+        if (strcmp(entries[i].name, name) == 0) return &entries[i];
+    fail_msg("no entry %s", name);
+    return NULL;
+}
+
+static int64_t all_calls(const fsfm_profile *profile)
+{
+    int count = 0;
+    int64_t calls = 0;
+    const fsfm_profile_entry *entries = fsfm_profile_entries(profile, &count);
+    for (int i = 0; i < count; i++) calls += entries[i].calls;
+    return calls;
+}
+
+/* The table has nothing but functions: none may be missing. */
+static void test_whole_table(void **state)
+{
+    (void)state;
+    device_case c;
+    fsfm_profile *profile = NULL;
+    case_begin(&c, 1, 0);
+    assert_ok(fsfm_profile_open(c.dev, &profile, &c.err), &c.err);
+    void *entries[sizeof(fsfm_device_ops) / sizeof(void *)];
+    memcpy(entries, fsfm_profile_device(profile)->ops, sizeof entries);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        if (!entries[i]) fail_msg("operation %zu of the table is missing", i);
+    fsfm_profile_close(&profile);
+    assert_null(profile);
+    case_end(&c);
+}
+
+static void test_passes_on(void **state)
+{
+    (void)state;
+    device_case c;
+    fsfm_profile *profile = NULL;
+    float both[2][N * COUT];
+    case_begin(&c, 2, 1);
+    const size_t x_bytes = (size_t)(N * CIN) * sizeof(float), w_bytes = (size_t)(COUT * CIN) * sizeof(float);
+    float x[N * CIN], w[COUT * CIN], zeros[N * COUT] = {0};
+    for (int i = 0; i < N * CIN; i++) x[i] = (float)fsfm_random_normal(&c.random);
+    for (int i = 0; i < COUT * CIN; i++) w[i] = (float)fsfm_random_normal(&c.random);
+    fsfm_linear_args args = {.N = N,
+                             .Cin = CIN,
+                             .Cout = COUT,
+                             .x = case_bytes(&c, x, x_bytes),
+                             .weight = case_bytes(&c, w, w_bytes),
+                             .out = case_bytes(&c, zeros, sizeof zeros)};
+    assert_ok(fsfm_profile_open(c.dev, &profile, &c.err), &c.err);
+    fsfm_device *devices[] = {c.dev, fsfm_profile_device(profile)};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(devices[i]->ops->linear(devices[i], &args, &c.err), &c.err);
+        assert_ok(devices[i]->ops->download(devices[i], both[i], args.out, sizeof both[i], &c.err), &c.err);
+    }
+    assert_memory_equal(both[0], both[1], sizeof both[0]);
+    const fsfm_profile_entry *linear = entry_of(profile, "linear"), *download = entry_of(profile, "download");
+    assert_int_equal(linear->calls, 1);
+    assert_true(linear->seconds > 0);
+    assert_true(linear->flop == 2.0 * N * CIN * COUT);
+    assert_true(linear->bytes == (double)c.dev->act_bytes * (N * CIN + CIN * COUT + N * COUT));
+    assert_int_equal(download->calls, 1);
+    assert_int_equal(all_calls(profile), 2);
+    fsfm_profile_reset(profile);
+    assert_int_equal(all_calls(profile), 0);
+    assert_true(linear->seconds == 0 && linear->flop == 0);
+    fsfm_profile_close(&profile);
+    case_end(&c);
+}
+
+static void test_backward_counts_what_is_wanted(void **state)
+{
+    (void)state;
+    device_case c;
+    fsfm_profile *profile = NULL;
+    float zeros[COUT * CIN] = {0};
+    case_begin(&c, 1, 2);
+    assert_ok(fsfm_profile_open(c.dev, &profile, &c.err), &c.err);
+    fsfm_device *dev = fsfm_profile_device(profile);
+    void *array[4];
+    for (int i = 0; i < 4; i++) array[i] = case_bytes(&c, zeros, sizeof zeros);
+    fsfm_linear_backward_args args = {
+        .N = N, .Cin = CIN, .Cout = COUT, .x = array[0], .weight = array[1], .dout = array[2]};
+    args.dweight = array[3];
+    assert_ok(dev->ops->linear_backward(dev, &args, &c.err), &c.err);
+    const fsfm_profile_entry *entry = entry_of(profile, "linear_backward");
+    assert_true(entry->flop == 2.0 * N * CIN * COUT);
+    args.dx = array[0];
+    args.dweight = NULL;
+    assert_ok(dev->ops->linear_backward(dev, &args, &c.err), &c.err);
+    assert_true(entry->flop == 2 * 2.0 * N * CIN * COUT);
+    assert_int_equal(entry->calls, 2);
+    fsfm_profile_close(&profile);
+    case_end(&c);
+}
+
+/* The best shape counts. Rates are above a pocket calculator's and below what one machine can have. */
+static void test_peaks(void **state)
+{
+    (void)state;
+    const fsfm_product_shape shapes[] = {
+        {2, 2, 2, false, false}, {192, 256, 320, false, true}, {256, 192, 128, true, false}};
+    device_case c;
+    fsfm_device_peaks tiny, peaks;
+    case_begin(&c, 2, 3);
+    assert_ok(fsfm_device_measure_peaks(c.dev, shapes, 1, &tiny, &c.err), &c.err);
+    assert_ok(fsfm_device_measure_peaks(c.dev, shapes, 3, &peaks, &c.err), &c.err);
+    assert_true(peaks.gemm_gflops > tiny.gemm_gflops && peaks.gemm_gflops > 0.1 && peaks.gemm_gflops < 1e6);
+    assert_true(peaks.memory_gb_s > 0.1 && peaks.memory_gb_s < 1e5);
+    case_end(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_table),
+        cmocka_unit_test(test_passes_on),
+        cmocka_unit_test(test_backward_counts_what_is_wanted),
+        cmocka_unit_test(test_peaks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
