@@ -8,9 +8,8 @@
  *
  * fsfm_act is a number in the device's compute precision (float, or bfloat16): activations, the matrices that
  * they are multiplied with, Adam's second moments. `float` is always float: vectors of parameters, gradients,
- * statistics, and the residual stream, which would
- * gather the rounding of every block. "Sets" means that the old contents do not matter; "adds" that they stay
- * in.
+ * statistics, and the residual stream, which would gather the rounding of every block. "Sets" means that the
+ * old contents do not matter; "adds" that they stay in.
  *
  * A matrix of weights takes 4 bytes an element on every device. In fp32 it is an array of floats; in bf16 it
  * is the array of its elements rounded to bfloat16, which products read, followed by what was rounded off (16
