@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/model/pixel_decoder.h"
 
-enum { GROUP_ROWS = 800 }; /* rows that keep the processor busy; more of them only take more memory */
-
 fsfm_status fsfm_pixel_decoder_bind(fsfm_pixel_decoder *decoder, const fsfm_weights *weights,
                                     const fsfm_model_options *options, int64_t K, bool is_plain,
                                     fsfm_error *err)
@@ -76,10 +74,13 @@ static void layout_ends(fsfm_pixel_decoder *decoder, fsfm_arena *arena, const fs
     decoder->stats.rstd = fsfm_arena_floats(arena, rows);
 }
 
-/* Images of a group: equal groups, as few as keep to GROUP_ROWS. */
-static int64_t group_of(int64_t B, int64_t T)
+/* Images of a group: equal groups, of twice the rows that the device can use at least to keep it busy. More
+ * of them would only take more memory. */
+static int64_t group_of(const fsfm_device *dev, int64_t B, int64_t T)
 {
-    const int64_t most = GROUP_ROWS / T > 1 ? GROUP_ROWS / T : 1, groups = (B + most - 1) / most;
+    if (dev->useful_rows == 0) return B;
+    const int64_t rows = 2 * dev->useful_rows, most = rows / T > 1 ? rows / T : 1;
+    const int64_t groups = (B + most - 1) / most;
     return (B + groups - 1) / groups;
 }
 
@@ -87,7 +88,7 @@ void fsfm_pixel_decoder_layout(fsfm_pixel_decoder *decoder, fsfm_arena *arena, c
                                int64_t B, fsfm_keeps keeps)
 {
     const int64_t T = 1 + decoder->L, R = decoder->rows_most;
-    const int64_t G = group_of(B, T);
+    const int64_t G = group_of(dev, B, T);
     decoder->group = G;
     decoder->keeps = keeps;
     layout_mask(decoder, arena, dev);

@@ -178,51 +178,61 @@ static fsfm_status gemm_find(fsfm_cpu_device *cpu, const gemm_key *key, fsfm_cpu
     return FSFM_OK;
 }
 
-/* Blocks of equal size, about size large and a multiple of 16, so that only the last differs. */
+/* Blocks of equal size, about size large and a multiple of 16, so that only the last differs. The sizes below
+ * are what was fastest with operands that come from memory, in fp32 and in bf16. They go by shape alone: bits
+ * do not depend on the number of threads. */
 static int64_t block_of(int64_t count, int64_t size)
 {
     const int64_t pieces = fsfm_cpu_pieces(count, size);
     return (fsfm_cpu_pieces(count, pieces) + 15) / 16 * 16;
 }
 
-/* Activations times weights, which oneDNN has to turn round: fastest on whole rows of the result, some 200 of
- * them at a time (100 cost little, and give threads more to share). Products of few rows are cut by columns.
- */
-static void choose_row_blocks(fsfm_cpu_grid *grid)
+static int64_t clamp(int64_t size, int64_t least, int64_t most)
 {
-    const int64_t M = grid->product.M, N = grid->product.N;
-    grid->row_block = block_of(M, M >= 400 ? 200 : 100);
-    grid->column_block = N;
-    const bool is_single = fsfm_cpu_pieces(M, grid->row_block) == 1;
-    while (is_single && grid->column_block >= 512 && fsfm_cpu_pieces(N, grid->column_block) < 8)
-        grid->column_block = block_of(N, grid->column_block / 2);
+    return size < least ? least : size > most ? most : size;
 }
 
-/* Other products: blocks of 512 x 512 run at the full rate (384 and 1024 do as well). They are made smaller
- * where there would be few of them, so that several threads find work, at a cost of some percent; narrower
- * than 128 columns would cost much. */
-static void choose_square_blocks(fsfm_cpu_grid *grid)
+/* Activations (M rows) times weights, which oneDNN has to turn round and does so for every block: fastest on
+ * whole rows of the result, some 200 of them at a time. Fewer are cut by columns where the weights are wide,
+ * so that each block turns round its own. */
+static void choose_forward_blocks(fsfm_cpu_grid *grid)
 {
     const int64_t M = grid->product.M, N = grid->product.N, K = grid->product.K;
-    int64_t row = block_of(M, 512), column = block_of(N, 512);
-    while (fsfm_cpu_pieces(M, row) * fsfm_cpu_pieces(N, column) < 8 && row * column * K > (int64_t)4 << 20) {
-        if (column >= 256 && column >= row)
-            column = block_of(N, column / 2);
-        else if (row >= 128)
-            row = block_of(M, row / 2);
-        else
-            break;
-    }
-    grid->row_block = row;
-    grid->column_block = column;
+    grid->row_block = M;
+    grid->column_block = N;
+    if (M >= 400)
+        grid->row_block = block_of(M, 200);
+    else if (M >= 128 && N <= K)
+        grid->row_block = block_of(M, M / 2);
+    else
+        grid->column_block = block_of(N, clamp(N / 4, 192, N));
+}
+
+/* Gradients of activations: blocks of some columns, which read no more of the weights than they need, and as
+ * many rows as leave two blocks or more. */
+static void choose_input_blocks(fsfm_cpu_grid *grid)
+{
+    const int64_t M = grid->product.M, N = grid->product.N;
+    grid->row_block = block_of(M, 800);
+    grid->column_block = block_of(N, clamp(N / 2, 128, 512));
+}
+
+/* Gradients of weights: the longer side of the result in four, or in blocks of 768 at most. */
+static void choose_weight_blocks(fsfm_cpu_grid *grid)
+{
+    const int64_t M = grid->product.M, N = grid->product.N;
+    grid->row_block = block_of(M, M > N ? clamp(M / 4, 128, 768) : 1024);
+    grid->column_block = block_of(N, M > N ? 1024 : clamp(N / 4, 128, 768));
 }
 
 static void choose_blocks(fsfm_cpu_grid *grid)
 {
     if (grid->product.b_transposed)
-        choose_row_blocks(grid);
+        choose_forward_blocks(grid);
+    else if (grid->product.a_transposed)
+        choose_weight_blocks(grid);
     else
-        choose_square_blocks(grid);
+        choose_input_blocks(grid);
     grid->row_pieces = fsfm_cpu_pieces(grid->product.M, grid->row_block);
     grid->column_pieces = fsfm_cpu_pieces(grid->product.N, grid->column_block);
 }
