@@ -62,7 +62,8 @@ static void print_json(const fsfm_train_plan *plan)
 static void print_memory(const fsfm_train_plan *plan)
 {
     const bool has_others = plan->ranks > 1;
-    printf("memory      %8s%s MiB at the most\n", has_others ? "rank 0" : "", has_others ? "   others" : "");
+    printf("memory at the moment of most, MiB\n");
+    if (has_others) printf("%-12s%8s %8s\n", "", "rank 0", "others");
     for (int i = 0; i <= FSFM_MEMORY_PARTS; i++) {
         const bool is_total = i == FSFM_MEMORY_PARTS;
         const uint64_t first = is_total ? plan->first.total : plan->first.part[i];
