@@ -22,6 +22,16 @@
 #include <xxhash.h>
 #endif
 
+/* The rest of the streaming interface (XXH3_createState(), XXH3_64bits_reset(), ...) is libxxhash's own. */
+static inline void fsfm_checksum_update(XXH3_state_t *state, const void *bytes, size_t size_bytes)
+{
+#ifdef FSFM_CHECKSUM_DISPATCH
+    XXH3_64bits_update_dispatch(state, bytes, size_bytes);
+#else
+    XXH3_64bits_update(state, bytes, size_bytes);
+#endif
+}
+
 static inline uint64_t fsfm_checksum(const void *bytes, size_t size_bytes)
 {
 #ifdef FSFM_CHECKSUM_DISPATCH

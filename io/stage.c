@@ -11,8 +11,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "io/checksum.h"
 #include "io/dataset.h"
 #include "io/file.h"
 
@@ -59,7 +59,7 @@ static fsfm_status hash_through(int fd, const char *path, int into, const char *
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) st = fail_errno(err, path, "cannot be read");
         if (got <= 0) break;
-        XXH3_64bits_update(state, buffer, (size_t)got);
+        fsfm_checksum_update(state, buffer, (size_t)got);
         if (into >= 0 && (st = write_all(into, into_path, buffer, (size_t)got, err)) != FSFM_OK) break;
     }
     *hash = XXH3_64bits_digest(state);

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "io/checksum.h"
 #include "io/tensor_catalog.h"
 #include "io/tensor_file.h"
 #include "io/tensor_index.h"
@@ -79,7 +79,7 @@ static fsfm_status read_hashed(const fsfm_tensor_reader *reader, const fsfm_tens
         n = entry->size_bytes - done < BLOCK_BYTES ? entry->size_bytes - done : BLOCK_BYTES;
         char *into = values ? (char *)values + done : block;
         st = fsfm_tensor_pread(reader->path, reader->fd, into, n, entry->offset + done, err);
-        if (st == FSFM_OK) XXH3_64bits_update(state, into, n);
+        if (st == FSFM_OK) fsfm_checksum_update(state, into, n);
     }
     *matches = st == FSFM_OK && XXH3_64bits_digest(state) == entry->xxh3;
     XXH3_freeState(state);

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "io/checksum.h"
 #include "io/file.h"
 #include "io/hdf5_error.h"
 #include "io/shard.h"
@@ -230,7 +230,7 @@ static fsfm_status measure_tensor(const fsfm_tensor_writer *writer, fsfm_tensor_
         entry->info.shape[i] = shape[i];
         entry->size_bytes *= (uint64_t)shape[i];
     }
-    entry->xxh3 = XXH3_64bits(values, entry->size_bytes);
+    entry->xxh3 = fsfm_checksum(values, entry->size_bytes);
     return FSFM_OK;
 }
 
