@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The shards of a dataset as one array. A shard is opened when a sample of it is first asked for and stays
- * open; reading takes no lock after that. */
+ * The shards of a dataset as one array. A shard is opened to be checked, or when a sample of it is first
+ * asked for, and stays open; its tables are loaded when that first sample comes, as a start must not take
+ * longer for more samples. Reading takes no lock after that. */
 #include "io/dataset.h"
 
 #include <errno.h>
@@ -21,8 +22,15 @@ enum { PATH_SIZE = 4096 };
  * after it is used up read them from the file, sample by sample. */
 #define TABLES_BYTES_MAX ((uint64_t)64 << 20)
 
+typedef enum {
+    CLOSED,
+    OPEN /* fd and layout are there */,
+    READY /* and tables, if there is memory */
+} shard_stage;
+
 typedef struct {
-    _Atomic int fd; /* -1 until layout is there */
+    _Atomic shard_stage stage;
+    int fd;
     fsfm_shard_layout layout;
     fsfm_shard_tables tables; /* where layout.tables points, if it does */
     int64_t first;            /* index of its first sample */
@@ -50,7 +58,7 @@ fsfm_status fsfm_dataset_open(const char *folder, fsfm_dataset **out, fsfm_error
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "%s: no memory for a dataset", folder);
     int64_t first = 0;
     for (int64_t s = 0; st == FSFM_OK && s < dataset->card.shard_count; s++) {
-        atomic_init(&dataset->shards[s].fd, -1);
+        atomic_init(&dataset->shards[s].stage, CLOSED);
         dataset->shards[s].first = first;
         first += dataset->card.shards[s].count;
     }
@@ -65,7 +73,7 @@ void fsfm_dataset_close(fsfm_dataset **dataset)
     *dataset = NULL;
     if (!d) return;
     for (int64_t s = 0; d->shards && s < d->card.shard_count; s++) {
-        if (atomic_load(&d->shards[s].fd) >= 0) close(atomic_load(&d->shards[s].fd));
+        if (atomic_load(&d->shards[s].stage) != CLOSED) close(d->shards[s].fd);
         fsfm_shard_tables_free(&d->shards[s].tables);
     }
     pthread_mutex_destroy(&d->opening);
@@ -119,35 +127,23 @@ static fsfm_status open_descriptor(const char *path, int64_t opens, int *fd, fsf
                      path, opens, (uint64_t)limit.rlim_cur);
 }
 
-static fsfm_status load_tables(fsfm_dataset *dataset, open_shard *shard, int fd, fsfm_error *err)
-{
-    const uint64_t bytes = fsfm_shard_tables_bytes(&shard->layout);
-    if (dataset->tables_bytes + bytes > TABLES_BYTES_MAX) return FSFM_OK;
-    FSFM_TRY(fsfm_shard_tables_load(fd, &shard->layout, &shard->tables, err));
-    dataset->tables_bytes += bytes;
-    shard->layout.tables = &shard->tables;
-    return FSFM_OK;
-}
-
 /* Under the dataset's lock. The descriptor comes first, as HDF5 needs one as well and says less when it gets
  * none. */
-static fsfm_status open_now(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
+static fsfm_status open_now(fsfm_dataset *dataset, open_shard *shard, int64_t s, const char *path,
+                            fsfm_error *err)
 {
-    char path[PATH_SIZE];
     int fd = -1;
-    open_shard *shard = &dataset->shards[s];
-    FSFM_TRY(fsfm_path_join(path, sizeof path, dataset->folder, dataset->card.shards[s].file, err));
     FSFM_TRY(open_descriptor(path, atomic_load(&dataset->opens), &fd, err));
     fsfm_status st = fsfm_shard_read_layout(path, &shard->layout, err);
     if (st == FSFM_OK && compare(&shard->layout, &dataset->card, s, err) != FSFM_OK)
         st = fsfm_context(err, "%s", path);
-    if (st == FSFM_OK && load_tables(dataset, shard, fd, err) != FSFM_OK) st = fsfm_context(err, "%s", path);
     if (st != FSFM_OK) {
         close(fd);
         return st;
     }
+    shard->fd = fd;
     atomic_fetch_add(&dataset->opens, 1);
-    atomic_store_explicit(&shard->fd, fd, memory_order_release);
+    atomic_store_explicit(&shard->stage, OPEN, memory_order_release);
     return FSFM_OK;
 }
 
@@ -161,12 +157,32 @@ uint64_t fsfm_dataset_memory_bytes(const fsfm_shard_kind *kind, int64_t count)
     return bytes < TABLES_BYTES_MAX ? bytes : TABLES_BYTES_MAX;
 }
 
-static fsfm_status open_shard_once(fsfm_dataset *dataset, int64_t s, fsfm_error *err)
+/* Under the dataset's lock. */
+static fsfm_status load_tables(fsfm_dataset *dataset, open_shard *shard, const char *path, fsfm_error *err)
 {
+    const uint64_t bytes = fsfm_shard_tables_bytes(&shard->layout);
+    if (dataset->tables_bytes + bytes <= TABLES_BYTES_MAX) {
+        if (fsfm_shard_tables_load(shard->fd, &shard->layout, &shard->tables, err) != FSFM_OK)
+            return fsfm_context(err, "%s", path);
+        dataset->tables_bytes += bytes;
+        shard->layout.tables = &shard->tables;
+    }
+    atomic_store_explicit(&shard->stage, READY, memory_order_release);
+    return FSFM_OK;
+}
+
+/* Brings shard s to a stage; no lock where it is there. */
+static fsfm_status reach(fsfm_dataset *dataset, int64_t s, shard_stage wanted, fsfm_error *err)
+{
+    char path[PATH_SIZE];
     open_shard *shard = &dataset->shards[s];
-    if (atomic_load_explicit(&shard->fd, memory_order_acquire) >= 0) return FSFM_OK;
+    if (atomic_load_explicit(&shard->stage, memory_order_acquire) >= wanted) return FSFM_OK;
+    FSFM_TRY(fsfm_path_join(path, sizeof path, dataset->folder, dataset->card.shards[s].file, err));
     pthread_mutex_lock(&dataset->opening);
-    fsfm_status st = atomic_load(&shard->fd) >= 0 ? FSFM_OK : open_now(dataset, s, err);
+    fsfm_status st = FSFM_OK;
+    if (atomic_load(&shard->stage) < OPEN) st = open_now(dataset, shard, s, path, err);
+    if (st == FSFM_OK && wanted == READY && atomic_load(&shard->stage) < READY)
+        st = load_tables(dataset, shard, path, err);
     pthread_mutex_unlock(&dataset->opening);
     return st;
 }
@@ -175,7 +191,7 @@ fsfm_status fsfm_dataset_check_shards(fsfm_dataset *dataset, int64_t first, int6
 {
     FSFM_ASSERT(first >= 0 && stride >= 1);
     for (int64_t s = first; s < dataset->card.shard_count; s += stride)
-        FSFM_TRY(open_shard_once(dataset, s, err));
+        FSFM_TRY(reach(dataset, s, OPEN, err));
     return FSFM_OK;
 }
 
@@ -193,24 +209,24 @@ static int64_t find_shard(const fsfm_dataset *dataset, int64_t index)
     return low;
 }
 
-static fsfm_status locate(fsfm_dataset *dataset, int64_t index, int64_t *s, fsfm_error *err)
+static fsfm_status reach_sample(fsfm_dataset *dataset, int64_t index, shard_stage wanted, int64_t *s,
+                                fsfm_error *err)
 {
     if (index < 0 || index >= dataset->card.count)
         return fsfm_fail(err, FSFM_ERR_ARG, "%s: sample %" PRId64 " does not exist, there are %" PRId64,
                          dataset->folder, index, dataset->card.count);
     *s = find_shard(dataset, index);
-    return open_shard_once(dataset, *s, err);
+    return reach(dataset, *s, wanted, err);
 }
 
 fsfm_status fsfm_dataset_read(fsfm_dataset *dataset, int64_t index, uint8_t *image_into,
                               fsfm_stored_sample *out, fsfm_error *err)
 {
     int64_t s = 0;
-    FSFM_TRY(locate(dataset, index, &s, err));
+    FSFM_TRY(reach_sample(dataset, index, READY, &s, err));
     const open_shard *shard = &dataset->shards[s];
-    fsfm_status st = fsfm_shard_pread(atomic_load_explicit(&shard->fd, memory_order_relaxed), &shard->layout,
-                                      index - shard->first, image_into, out, err);
-    if (st == FSFM_OK) return FSFM_OK;
+    if (fsfm_shard_pread(shard->fd, &shard->layout, index - shard->first, image_into, out, err) == FSFM_OK)
+        return FSFM_OK;
     return fsfm_context(err, "%s/%s", dataset->folder, dataset->card.shards[s].file);
 }
 
@@ -219,7 +235,7 @@ fsfm_status fsfm_dataset_id(fsfm_dataset *dataset, int64_t index, char **out, fs
     char path[PATH_SIZE];
     int64_t s = 0;
     *out = NULL;
-    FSFM_TRY(locate(dataset, index, &s, err));
+    FSFM_TRY(reach_sample(dataset, index, OPEN, &s, err));
     FSFM_TRY(fsfm_path_join(path, sizeof path, dataset->folder, dataset->card.shards[s].file, err));
     return fsfm_shard_read_strings(path, "id", index - dataset->shards[s].first, 1, out, err);
 }

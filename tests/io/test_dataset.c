@@ -180,6 +180,23 @@ static void test_samples_are_found_across_shards_by_threads(void **context)
     assert_null(shared.dataset);
 }
 
+/* Shards that were opened to be checked still get their tables when their first sample is read. */
+static void test_checked_shards_are_read_by_threads(void **context)
+{
+    const state *s = *context;
+    fsfm_error err;
+    fsfm_thread_pool *pool;
+    shared_read shared = {0};
+    assert_ok(fsfm_dataset_open(s->folder, &shared.dataset, &err), &err);
+    assert_ok(fsfm_dataset_check_shards(shared.dataset, 0, 1, &err), &err);
+    assert_ok(fsfm_thread_pool_start(4, NULL, &pool, &err), &err);
+    fsfm_thread_pool_run(pool, 200, read_one, &shared);
+    fsfm_thread_pool_stop(&pool);
+    assert_int_equal(shared.failures, 0);
+    assert_int_equal(fsfm_dataset_opens(shared.dataset), SHARDS);
+    fsfm_dataset_close(&shared.dataset);
+}
+
 static void test_bad_shards_are_named(void **context)
 {
     const state *s = *context;
@@ -228,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_card_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_card_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_samples_are_found_across_shards_by_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_checked_shards_are_read_by_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_shards_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_open_files_is_said, setup, teardown),
     };
