@@ -230,6 +230,16 @@ fsfm_status fsfm_dataset_read(fsfm_dataset *dataset, int64_t index, uint8_t *ima
     return fsfm_context(err, "%s/%s", dataset->folder, dataset->card.shards[s].file);
 }
 
+fsfm_status fsfm_dataset_locate(fsfm_dataset *dataset, int64_t index, fsfm_stored_place *out, fsfm_error *err)
+{
+    int64_t s = 0;
+    FSFM_TRY(reach_sample(dataset, index, READY, &s, err));
+    const open_shard *shard = &dataset->shards[s];
+    if (fsfm_shard_locate(shard->fd, &shard->layout, index - shard->first, out, err) == FSFM_OK)
+        return FSFM_OK;
+    return fsfm_context(err, "%s/%s", dataset->folder, dataset->card.shards[s].file);
+}
+
 fsfm_status fsfm_dataset_id(fsfm_dataset *dataset, int64_t index, char **out, fsfm_error *err)
 {
     char path[PATH_SIZE];

@@ -54,6 +54,10 @@ int64_t fsfm_dataset_opens(const fsfm_dataset *dataset);
 FSFM_MUST_USE
 fsfm_status fsfm_dataset_read(fsfm_dataset *dataset, int64_t index, uint8_t *image_into,
                               fsfm_stored_sample *out, fsfm_error *err);
+/* Where sample index lies; out->fd stays the dataset's. */
+FSFM_MUST_USE
+fsfm_status fsfm_dataset_locate(fsfm_dataset *dataset, int64_t index, fsfm_stored_place *out,
+                                fsfm_error *err);
 /* The id of a sample (slow: asks HDF5); an owned string. */
 FSFM_MUST_USE
 fsfm_status fsfm_dataset_id(fsfm_dataset *dataset, int64_t index, char **out, fsfm_error *err);

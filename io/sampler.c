@@ -24,6 +24,7 @@ struct fsfm_sampler {
     uint64_t seed;
     int source_count;
     int64_t epoch_samples, held_out;
+    bool keeps_order; /* nothing is shuffled */
     sampler_source source[];
 };
 
@@ -185,12 +186,25 @@ int64_t fsfm_sampler_epoch_samples(const fsfm_sampler *sampler)
     return sampler->epoch_samples;
 }
 
+void fsfm_sampler_keep_order(fsfm_sampler *sampler)
+{
+    sampler->keeps_order = true;
+}
+
+/* Where index stands in the shuffled order of [0, count). */
+static uint64_t shuffle(const fsfm_sampler *sampler, uint64_t count, uint32_t epoch, uint64_t salt,
+                        uint64_t index)
+{
+    if (sampler->keeps_order) return index;
+    const fsfm_permutation permutation = fsfm_permutation_make(count, sampler->seed, epoch, salt);
+    return fsfm_permutation_at(&permutation, index);
+}
+
 fsfm_place fsfm_sampler_place(const fsfm_sampler *sampler, uint32_t epoch, int64_t position)
 {
     FSFM_ASSERT(position >= 0 && position < sampler->epoch_samples);
-    const fsfm_permutation slots =
-        fsfm_permutation_make((uint64_t)sampler->epoch_samples, sampler->seed, epoch, epoch_salt);
-    const int64_t slot = (int64_t)fsfm_permutation_at(&slots, (uint64_t)position);
+    const int64_t slot =
+        (int64_t)shuffle(sampler, (uint64_t)sampler->epoch_samples, epoch, epoch_salt, (uint64_t)position);
     int i = sampler->source_count - 1;
     while (slot < sampler->source[i].slots_before) i--;
     const sampler_source *source = &sampler->source[i];
@@ -198,8 +212,7 @@ fsfm_place fsfm_sampler_place(const fsfm_sampler *sampler, uint32_t epoch, int64
     /* The how-manieth use of this source in the whole run. */
     const uint64_t use = epoch * (uint64_t)source->per_epoch + (uint64_t)(slot - source->slots_before);
     const uint32_t pass = (uint32_t)(use / N);
-    const fsfm_permutation order = fsfm_permutation_make(N, sampler->seed, pass, (uint64_t)i);
-    const int64_t rank = (int64_t)fsfm_permutation_at(&order, use % N);
+    const int64_t rank = (int64_t)shuffle(sampler, N, pass, (uint64_t)i, use % N);
     return (fsfm_place){.source = i, .pass = pass, .sample = select_sample(source, false, rank)};
 }
 

@@ -47,6 +47,9 @@ FSFM_MUST_USE
 fsfm_status fsfm_sampler_create(const fsfm_sampler_source *sources, int count, uint64_t seed,
                                 double eval_share, fsfm_sampler **out, fsfm_error *err);
 void fsfm_sampler_free(fsfm_sampler **sampler);
+/* From now on each source's samples come in index order, and the sources behind one another: for measurements
+ * of reading. Not while other threads use the sampler. */
+void fsfm_sampler_keep_order(fsfm_sampler *sampler);
 /* N: samples of an epoch (held-out ones not counted). */
 int64_t fsfm_sampler_epoch_samples(const fsfm_sampler *sampler);
 /* The sample at position (< N) of the order of epoch. */

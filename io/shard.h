@@ -138,6 +138,22 @@ fsfm_status fsfm_shard_pread(int fd, const fsfm_shard_layout *layout, int64_t in
                              fsfm_stored_sample *out, fsfm_error *err);
 void fsfm_stored_sample_free(fsfm_stored_sample *sample);
 
+/* Bytes of a file. */
+typedef struct {
+    uint64_t offset, size_bytes;
+} fsfm_extent;
+
+/* What fsfm_shard_pread() reads of a sample beside the small tables: its image, then as far as they exist its
+ * regions_p16, regions_p14 and map. */
+typedef struct {
+    int fd; /* borrowed */
+    int count;
+    fsfm_extent part[4];
+} fsfm_stored_place;
+FSFM_MUST_USE
+fsfm_status fsfm_shard_locate(int fd, const fsfm_shard_layout *layout, int64_t index, fsfm_stored_place *out,
+                              fsfm_error *err);
+
 /* xxh3 over everything in the shard that has one of its own: reads all samples. bad gets up to bad_max
  * indices whose checksum does not match; *bad_count counts all. */
 FSFM_MUST_USE

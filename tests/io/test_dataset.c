@@ -197,6 +197,37 @@ static void test_checked_shards_are_read_by_threads(void **context)
     fsfm_dataset_close(&shared.dataset);
 }
 
+/* The bytes at a sample's place are those that reading it gives: its image, then what its masks are drawn
+ * from. */
+static void test_places_hold_what_is_read(void **context)
+{
+    const state *s = *context;
+    fsfm_error err;
+    fsfm_dataset *dataset;
+    fsfm_stored_sample sample = {0};
+    fsfm_stored_place place;
+    assert_ok(fsfm_dataset_open(s->folder, &dataset, &err), &err);
+    for (int64_t i = 0; i < TOTAL; i++) {
+        uint8_t bytes[FIXTURE_SIZE * FIXTURE_SIZE * 4];
+        uint64_t at = 0;
+        assert_ok(fsfm_dataset_read(dataset, i, NULL, &sample, &err), &err);
+        assert_ok(fsfm_dataset_locate(dataset, i, &place, &err), &err);
+        assert_int_equal(place.part[0].size_bytes, sample.image_bytes);
+        for (int p = 0; p < place.count; at += place.part[p++].size_bytes) {
+            assert_true(at + place.part[p].size_bytes <= sizeof bytes);
+            assert_int_equal(
+                pread(place.fd, bytes + at, place.part[p].size_bytes, (off_t)place.part[p].offset),
+                place.part[p].size_bytes);
+        }
+        assert_int_equal(at, sample.image_bytes + sample.meta_bytes);
+        assert_memory_equal(bytes, sample.image, sample.image_bytes);
+        assert_memory_equal(bytes + sample.image_bytes, sample.meta, sample.meta_bytes);
+    }
+    assert_fails(fsfm_dataset_locate(dataset, TOTAL, &place, &err), FSFM_ERR_ARG, &err, "does not exist");
+    fsfm_stored_sample_free(&sample);
+    fsfm_dataset_close(&dataset);
+}
+
 static void test_bad_shards_are_named(void **context)
 {
     const state *s = *context;
@@ -246,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_changed_card_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_samples_are_found_across_shards_by_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checked_shards_are_read_by_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_places_hold_what_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_shards_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_open_files_is_said, setup, teardown),
     };

@@ -303,6 +303,23 @@ static void millions_of_samples_are_quick(void **state)
     fsfm_sampler_free(&sampler);
 }
 
+static void kept_order_is_that_of_the_indices(void **state)
+{
+    (void)state;
+    const fsfm_sampler_source sources[2] = {{40, 1.0}, {60, 1.0}}; /* 50 uses of each in an epoch */
+    fsfm_sampler *sampler = make_sampler(sources, 2, 5, 0);
+    fsfm_sampler_keep_order(sampler);
+    for (uint32_t epoch = 0; epoch < 3; epoch++)
+        for (int64_t i = 0; i < 100; i++) {
+            const fsfm_place place = fsfm_sampler_place(sampler, epoch, i);
+            const int64_t use = epoch * 50 + i % 50, count = sources[i / 50].count;
+            assert_int_equal(place.source, i / 50);
+            assert_int_equal(place.sample, use % count);
+            assert_int_equal(place.pass, use / count);
+        }
+    fsfm_sampler_free(&sampler);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +333,7 @@ int main(void)
         cmocka_unit_test(held_out_share_is_disjoint_and_stable),
         cmocka_unit_test(share_depends_on_seed_and_source_alone),
         cmocka_unit_test(replacement_is_the_next_of_its_kind),
+        cmocka_unit_test(kept_order_is_that_of_the_indices),
         cmocka_unit_test(wrong_sources_are_refused),
         cmocka_unit_test(millions_of_samples_are_quick),
     };
