@@ -11,6 +11,7 @@
 
 #include "io/augment.h"
 #include "io/image.h"
+#include "io/jpeg_plain.h"
 #include "io/resampler.h"
 
 enum { REPLACEMENTS_MAX = 64, LABEL_MAX = 10 };
@@ -29,6 +30,7 @@ struct fsfm_row_maker {
     uint8_t *view_map; /* (size, size) */
     uint8_t *image;    /* view crop: (size, size, 3), the whole image */
     fsfm_resampler *resampler;
+    fsfm_jpeg_plain *jpeg;
 };
 
 void fsfm_bad_list_free(fsfm_bad_node **list)
@@ -60,9 +62,10 @@ fsfm_status fsfm_row_maker_create(const fsfm_reader_plan *plan, fsfm_row_maker *
     maker->map = malloc(pixels);
     maker->view_map = malloc(pixels);
     maker->has_inflater = inflateInit(&maker->inflater) == Z_OK;
+    st = fsfm_jpeg_plain_create(&maker->jpeg, err);
     if (plan->view == FSFM_VIEW_CROP) {
         maker->image = malloc(pixels * 3);
-        st = fsfm_resampler_create(plan->size, plan->size, &maker->resampler, err);
+        if (st == FSFM_OK) st = fsfm_resampler_create(plan->size, plan->size, &maker->resampler, err);
     }
     if (st == FSFM_OK && (!maker->bits || !maker->map || !maker->view_map || !maker->has_inflater ||
                           (plan->view == FSFM_VIEW_CROP && !maker->image)))
@@ -79,6 +82,7 @@ void fsfm_row_maker_free(fsfm_row_maker **maker)
     fsfm_stored_sample_free(&self->stored);
     if (self->has_inflater) inflateEnd(&self->inflater);
     fsfm_resampler_free(&self->resampler);
+    fsfm_jpeg_plain_free(&self->jpeg);
     free(self->bits);
     free(self->map);
     free(self->view_map);
@@ -126,6 +130,15 @@ static regions_form form_of_regions(const fsfm_row_maker *maker, const fsfm_shar
     return plan->view == FSFM_VIEW_CROP || plan->wants_map || !packed_bits(maker) ? WHOLE_MAP : PACKED_BITS;
 }
 
+static fsfm_status decode(fsfm_row_maker *maker, uint8_t *image, fsfm_error *err)
+{
+    const uint8_t *file = maker->stored.image;
+    const size_t size_bytes = (size_t)maker->stored.image_bytes;
+    const int size = maker->plan->size;
+    if (fsfm_jpeg_plain_decode(maker->jpeg, file, size_bytes, size, image)) return FSFM_OK;
+    return fsfm_jpeg_decode_square(file, size_bytes, size, image, err);
+}
+
 /* Image and map as stored; image (size, size, 3). FSFM_ERR_FORMAT: the sample is damaged. */
 static fsfm_status load(fsfm_row_maker *maker, fsfm_place place, uint8_t *image, fsfm_error *err)
 {
@@ -134,9 +147,7 @@ static fsfm_status load(fsfm_row_maker *maker, fsfm_place place, uint8_t *image,
     const bool is_raw = kind->encoding == FSFM_ENCODING_RAW;
     fsfm_status st = fsfm_dataset_read(dataset, place.sample, is_raw ? image : NULL, &maker->stored, err);
     if (st != FSFM_OK) return st; /* says which shard and place */
-    if (!is_raw)
-        st = fsfm_jpeg_decode_square(maker->stored.image, (size_t)maker->stored.image_bytes,
-                                     maker->plan->size, image, err);
+    if (!is_raw) st = decode(maker, image, err);
     maker->form = form_of_regions(maker, kind);
     if (st == FSFM_OK && maker->form == WHOLE_MAP) st = inflate_map(maker, err);
     if (st != FSFM_OK) fsfm_context(err, "%s: sample %" PRId64, fsfm_dataset_folder(dataset), place.sample);
