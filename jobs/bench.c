@@ -11,6 +11,7 @@ static const struct {
     fsfm_status (*run)(int argc, char **argv, fsfm_error *err);
 } parts[] = {
     {"step", fsfm_bench_step},
+    {"reader", fsfm_bench_reader},
     {"allreduce", fsfm_bench_allreduce},
     {"checkpoint", fsfm_bench_checkpoint},
 };
