@@ -3,16 +3,9 @@
 
 #include "mpi/environment.h"
 
-/* Of all memory there is, not of what happens to be free, so that equal machines choose alike. */
-static fsfm_status fits_memory(int local_ranks, const fsfm_device *dev, const fsfm_learner_setup *setup,
-                               bool *fits, fsfm_error *err)
-{
-    const uint64_t budget = fsfm_environment_memory_bytes() / 2 / (uint64_t)local_ranks;
-    fsfm_learner_memory m;
-    FSFM_TRY(fsfm_learner_measure(dev, setup, &m, err));
-    *fits = (uint64_t)m.parameters + m.gradients + m.optimizer + m.target + m.activations + m.batch <= budget;
-    return FSFM_OK;
-}
+/* Activations that need no thought: as long as they take no more, larger micro-batches are taken for the last
+ * percents of speed. */
+#define CHEAP_BYTES ((size_t)192 << 20)
 
 /* The smallest divisor of the local batch whose visible tokens fill a product. */
 static int64_t useful_batch(const fsfm_device *dev, const fsfm_learner_setup *setup)
@@ -23,19 +16,56 @@ static int64_t useful_batch(const fsfm_device *dev, const fsfm_learner_setup *se
     return local;
 }
 
+typedef struct {
+    const fsfm_device *dev;
+    const fsfm_learner_setup *setup;
+    int64_t smallest; /* images that evaluation needs at once */
+    uint64_t budget;
+} choice;
+
+static fsfm_status measure(const choice *c, int64_t B, fsfm_learner_memory *out, fsfm_error *err)
+{
+    fsfm_learner_setup tried = *c->setup;
+    tried.micro_batch = B > c->smallest ? B : c->smallest;
+    return fsfm_learner_measure(c->dev, &tried, out, err);
+}
+
+/* Up while it is cheap. */
+static fsfm_status grow(const choice *c, int64_t *B, fsfm_error *err)
+{
+    fsfm_learner_memory m;
+    for (int64_t larger = *B + 1; larger <= c->setup->local_batch; larger++) {
+        if (c->setup->local_batch % larger) continue;
+        FSFM_TRY(measure(c, larger, &m, err));
+        if (m.activations > CHEAP_BYTES) return FSFM_OK;
+        *B = larger;
+    }
+    return FSFM_OK;
+}
+
+/* Down until it fits. */
+static fsfm_status shrink(const choice *c, int64_t *B, fsfm_error *err)
+{
+    fsfm_learner_memory m;
+    for (; *B > 1; (*B)--) {
+        if (c->setup->local_batch % *B) continue;
+        FSFM_TRY(measure(c, *B, &m, err));
+        if ((uint64_t)m.parameters + m.gradients + m.optimizer + m.target + m.activations + m.batch <=
+            c->budget)
+            return FSFM_OK;
+    }
+    return FSFM_OK;
+}
+
 fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int local_ranks, const fsfm_device *dev,
                                   const fsfm_learner_setup *setup, int64_t smallest, int64_t *out,
                                   fsfm_error *err)
 {
-    fsfm_status st = FSFM_OK;
+    /* Of all memory there is, not of what happens to be free, so that equal machines choose alike. */
+    const choice c = {dev, setup, smallest, fsfm_environment_memory_bytes() / 2 / (uint64_t)local_ranks};
     int64_t B = useful_batch(dev, setup);
-    for (bool fits = false; st == FSFM_OK && B > 1; B--) {
-        fsfm_learner_setup tried = *setup;
-        if (setup->local_batch % B) continue;
-        tried.micro_batch = B > smallest ? B : smallest;
-        st = fits_memory(local_ranks, dev, &tried, &fits, err);
-        if (fits) break;
-    }
+    fsfm_status st = grow(&c, &B, err);
+    if (st == FSFM_OK) st = shrink(&c, &B, err);
     FSFM_TRY(fsfm_comm_agree(comm, st, err));
     int64_t negative = -B; /* every rank's choice divides the local batch, so the smallest of them does */
     fsfm_comm_max_i64(comm, &negative, 1);

@@ -7,7 +7,7 @@
 #include "mpi/comm.h"
 
 /* The largest divisor of setup->local_batch with which the learner fits half of this rank's part of the
- * machine's memory, but no larger than makes the step faster (fsfm_device.useful_rows). The learner is
+ * machine's memory, but no larger than makes the step faster (fsfm_device.useful_rows), or as its activations cost little. The learner is
  * measured with at least smallest images (what evaluation needs). local_ranks: ranks on this machine.
  * Collective: equal on all ranks. */
 FSFM_MUST_USE
