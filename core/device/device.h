@@ -346,7 +346,9 @@ struct fsfm_device {
     size_t act_bytes;         /* of one fsfm_act element */
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
     int threads;
-    int64_t useful_rows; /* more rows in a product than this make it no faster; 0: more is always better */
+    /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
+     * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */
+    int64_t useful_rows;
     char name[96]; /* "cpu (avx512, 2 threads, oneDNN 2.6.0)": printed, and part of a run's environment */
     char isa[32];  /* instruction set that decides the bits; equal on all ranks of an exact run */
 };

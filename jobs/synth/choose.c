@@ -179,7 +179,7 @@ static void choose_backdrop(fsfm_random *random, fsfm_synth_backdrop *b)
     b->exposure = between(random, 0.88f, 1.10f);
     b->saturation = chance(random, 0.07f) ? 0.0f : between(random, 0.75f, 1.1f);
     b->vignette = between(random, 0.0f, 0.35f);
-    b->grain = between(random, 0.004f, 0.022f);
+    b->grain = between(random, 0.002f, 0.012f);
 }
 
 void fsfm_synth_face_choose(uint64_t seed, uint32_t series, uint64_t index, fsfm_synth_face *out)

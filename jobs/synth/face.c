@@ -78,7 +78,7 @@ void fsfm_synth_face_develop(const fsfm_synth_face *face, const fsfm_synth_canva
             const float *rgb = canvas->rgb + 3 * i;
             const float grey = 0.3f * rgb[0] + 0.59f * rgb[1] + 0.11f * rgb[2];
             for (int c = 0; c < 3; c++) {
-                const uint32_t h = fsfm_synth_hash(b->noise + (uint32_t)c, (uint32_t)x, (uint32_t)y);
+                const uint32_t h = fsfm_synth_hash(b->noise, (uint32_t)x, (uint32_t)y);
                 const float grain = ((float)(h & 1023) + (float)(h >> 10 & 1023) - 1023.0f) / 1023.0f;
                 const float coloured = (grey + (rgb[c] - grey) * b->saturation) * light;
                 pixels[3 * i + (size_t)c] =

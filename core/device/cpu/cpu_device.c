@@ -160,14 +160,13 @@ fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_dev
         precision = FSFM_PRECISION_FP32;
         cpu->kernels = fsfm_cpu_kernels_best(precision);
     }
-    cpu->base =
-        (fsfm_device){.ops = &cpu_ops,
-                      .kind = FSFM_DEVICE_CPU,
-                      .precision = precision,
-                      .act_bytes = cpu->kernels->act_bytes,
-                      .memory_is_host = true,
-                      .threads = threads,
-                      .useful_rows = (precision == FSFM_PRECISION_BF16 ? 200 : 100) * (int64_t)threads};
+    cpu->base = (fsfm_device){.ops = &cpu_ops,
+                              .kind = FSFM_DEVICE_CPU,
+                              .precision = precision,
+                              .act_bytes = cpu->kernels->act_bytes,
+                              .memory_is_host = true,
+                              .threads = threads,
+                              .useful_rows = precision == FSFM_PRECISION_BF16 ? 400 : 200};
     cpu->threads = calloc((size_t)threads, sizeof *cpu->threads);
     cpu->gemms = fsfm_cpu_gemms_create();
     if (!cpu->threads || !cpu->gemms) {
