@@ -161,6 +161,7 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
         if (train->rank == 0) fsfm_train_report_saved(train, true, NULL);
         return st;
     }
+    fsfm_train_tell_targets(train);
     FSFM_TRY(finish_saving(train, err));
     return stop == FSFM_STOP_NO ? FSFM_OK : tell_stop(train, stop);
 }

@@ -14,6 +14,7 @@ typedef struct {
     int64_t max_steps; /* 0: all */
     int precision;     /* fsfm_precision */
     fsfm_recompute recompute;
+    int64_t target_cache_mib; /* 0: off */
     fsfm_reduction reduction;
     int64_t slices; /* a power of two */
     int64_t max_bad_steps;

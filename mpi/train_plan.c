@@ -149,6 +149,13 @@ static passing_memory find_passing(const fsfm_train *train, const fsfm_checkpoin
     return p;
 }
 
+/* Target features that are kept, by the end of the run. */
+static uint64_t features_bytes(const fsfm_train *train)
+{
+    const int64_t samples = fsfm_train_kept_features(train), seen = train->end_step * train->local_batch;
+    return fsfm_feature_cache_bytes(samples < seen ? samples : seen, train->job->model->projection_size);
+}
+
 /* code_bytes: what this process has, with its device and its data open and nothing allocated. */
 static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsfm_train_plan *out,
                                fsfm_error *err)
@@ -168,6 +175,7 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     out->checkpoint_bytes = fsfm_checkpoint_size_bytes(&checkpoint);
     fsfm_parameters_free(&parameters);
     keep_learner(&learner, &memory);
+    memory.part[FSFM_MEMORY_TARGET] += features_bytes(train);
     memory.part[FSFM_MEMORY_READER] =
         fsfm_reader_memory_bytes(&reader) + tables_bytes(train, train->data.samples);
     memory.part[FSFM_MEMORY_CODE] =

@@ -12,7 +12,7 @@ typedef enum {
     FSFM_MEMORY_PARAMETERS, /* and the constant tables beside them */
     FSFM_MEMORY_GRADIENTS,
     FSFM_MEMORY_MOMENTS,
-    FSFM_MEMORY_TARGET,
+    FSFM_MEMORY_TARGET, /* and its features, where they are kept */
     FSFM_MEMORY_ACTIVATIONS,
     FSFM_MEMORY_BATCH,      /* losses, keys, copies of a micro-batch */
     FSFM_MEMORY_EXCHANGE,   /* the sum of gradients over ranks */

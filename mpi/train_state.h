@@ -8,6 +8,7 @@
 #include "mpi/checkpointer.h"
 #include "mpi/environment.h"
 #include "mpi/evaluator.h"
+#include "mpi/feature_cache.h"
 #include "mpi/reduce.h"
 #include "mpi/stop.h"
 #include "mpi/train_data.h"
@@ -39,8 +40,14 @@ typedef struct {
     fsfm_learner *learner;
     fsfm_reduce *reduce;
     fsfm_reader *reader;
-    fsfm_batch *batches;    /* (micro_count), held during a step */
-    float *keys, *all_keys; /* InfoNCE: (local_batch, projection_size), (global_batch, projection_size) */
+    fsfm_batch *batches; /* (micro_count), held during a step */
+    float *keys;         /* (local_batch, projection_size): InfoNCE, and with features */
+    float *all_keys;     /* InfoNCE: (global_batch, projection_size) */
+
+    fsfm_feature_cache *features; /* of the target; NULL: computed every time */
+    struct {
+        int64_t computed, recalled; /* images of this rank, since the start of this process */
+    } targets;
 
     fsfm_checkpoint_counters at; /* where the run is */
     fsfm_bad_samples bad;
@@ -80,6 +87,11 @@ fsfm_status fsfm_train_open_learner(fsfm_train *train, fsfm_error *err);
 /* Not collective: what the learner and the reader are opened with, once the shape is known. */
 fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t micro_batch);
 fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train);
+/* Not collective: whether target features never change, so that they could be kept; and how many samples' are
+ * (all or, where train.target_cache_mib has no room for them, none: a micro-batch is hardly ever known as a
+ * whole if a part of the samples is never). */
+bool fsfm_train_has_constant_targets(const fsfm_train *train);
+int64_t fsfm_train_kept_features(const fsfm_train *train);
 /* The reader, from step at.step on. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err);
@@ -103,6 +115,8 @@ fsfm_status fsfm_train_start_anew(fsfm_train *train, float *values, fsfm_error *
 /* train_step.c: one step from the reader's next batches. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
+/* Tells, at the end of the steps, how many target features were computed and how many were known. */
+void fsfm_train_tell_targets(fsfm_train *train);
 /* The computing in it, on train->batches: gradients, losses and norm of the global batch. out->totals is in,
  * the rest but stop out. Ranks that fail return what they failed with: to be agreed upon. */
 FSFM_MUST_USE
@@ -122,6 +136,8 @@ fsfm_status fsfm_train_write_environment(fsfm_train *train, fsfm_error *err);
 void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_outcome *outcome);
 void fsfm_train_record_evaluation(fsfm_train *train, const fsfm_evaluation *evaluation, bool is_best);
 void fsfm_train_record_start(fsfm_train *train, bool is_resumed);
+/* Images, over all ranks, whose target features were computed or known, since this process started. */
+void fsfm_train_record_targets(fsfm_train *train, int64_t computed, int64_t recalled);
 /* An event without more to it than a text (may be NULL) named detail. */
 void fsfm_train_record_event(fsfm_train *train, const char *event, int64_t step, const char *detail);
 /* metrics.jsonl could not be written: told once. */

@@ -55,17 +55,43 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     return FSFM_OK;
 }
 
+/* The target features of one micro-batch, which are also in train->keys afterwards if they were known. */
+static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
+{
+    const fsfm_batch *batch = &train->batches[m];
+    const fsfm_learner_input input = input_of(batch);
+    const int64_t first = m * train->micro_batch;
+    if (train->features) {
+        float *rows = train->keys + first * train->job->model->projection_size;
+        if (fsfm_feature_cache_recall(train->features, batch->refs, batch->B, rows)) {
+            train->targets.recalled += batch->B;
+            return fsfm_learner_set_features(train->learner, first, batch->B, rows, err);
+        }
+    }
+    train->targets.computed += batch->B;
+    return fsfm_learner_target(train->learner, &input, first, err);
+}
+
+static void remember_targets(fsfm_train *train)
+{
+    for (int64_t m = 0; m < train->micro_count; m++)
+        fsfm_feature_cache_remember(train->features, train->batches[m].refs, train->batches[m].B,
+                                    train->keys +
+                                        m * train->micro_batch * train->job->model->projection_size);
+}
+
 static fsfm_status compute_targets(fsfm_train *train, fsfm_error *err)
 {
     fsfm_learner *learner = train->learner;
+    const int64_t computed_before = train->targets.computed;
     fsfm_status st = FSFM_OK;
     if (!fsfm_learner_has_target(learner)) return FSFM_OK;
-    for (int64_t m = 0; m < train->micro_count; m++) {
-        const fsfm_learner_input input = input_of(&train->batches[m]);
-        UNLESS_FAILED(st, fsfm_learner_target(learner, &input, m * train->micro_batch, err));
+    for (int64_t m = 0; m < train->micro_count; m++) UNLESS_FAILED(st, find_target(train, m, err));
+    if (train->keys && train->targets.computed > computed_before) {
+        UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
+        if (st == FSFM_OK && train->features) remember_targets(train);
     }
-    if (!train->keys) return st;
-    UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
+    if (!train->all_keys) return st;
     fsfm_comm_gather_all(train->comm, train->keys,
                          train->local_batch * train->job->model->projection_size * (int64_t)sizeof(float),
                          train->all_keys);
@@ -98,6 +124,14 @@ static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_total
     }
     finished = fsfm_reduce_finish(train->reduce, sums, st == FSFM_OK ? err : &late);
     return UNLESS_FAILED(st, finished);
+}
+
+void fsfm_train_tell_targets(fsfm_train *train)
+{
+    int64_t counts[2] = {train->targets.computed, train->targets.recalled};
+    if (!fsfm_learner_has_target(train->learner)) return;
+    fsfm_comm_sum_i64(train->comm, counts, 2);
+    fsfm_train_record_targets(train, counts[0], counts[1]);
 }
 
 fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)

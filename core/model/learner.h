@@ -4,7 +4,8 @@
  *
  * One optimiser step, as the train loop drives it:
  *   fsfm_learner_begin_step()                      gradients and sums to zero
- *   for each micro-batch: fsfm_learner_target()    features of the target network
+ *   for each micro-batch: fsfm_learner_target()    features of the target network, or
+ *                         fsfm_learner_set_features()    where they are known
  *   (InfoNCE: gather the keys of all ranks, fsfm_learner_set_keys())
  *   for each micro-batch: fsfm_learner_online()    losses; gradients are added up
  *   (reduce gradients and sums over ranks)
@@ -109,7 +110,12 @@ fsfm_status fsfm_learner_begin_step(fsfm_learner *learner, fsfm_error *err);
 FSFM_MUST_USE
 fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
                                 fsfm_error *err);
-/* (local_batch, projection_size): what target() computed. Waits. */
+/* The same of count images from features that target() gave before, features_host (count, projection_size),
+ * which must stay as it is until something waits. */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_set_features(fsfm_learner *learner, int64_t first, int64_t count,
+                                      const float *features_host, fsfm_error *err);
+/* (local_batch, projection_size): what target() computed, or was set. Waits. */
 FSFM_MUST_USE
 fsfm_status fsfm_learner_get_keys(fsfm_learner *learner, float *keys_host, fsfm_error *err);
 /* InfoNCE: (global_batch, projection_size), all ranks' keys in the order of the global batch; global_first is

@@ -26,6 +26,14 @@ fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input 
     return fsfm_target_forward(learner->dev, &learner->target, &placed.view, key_rows(learner, first), err);
 }
 
+fsfm_status fsfm_learner_set_features(fsfm_learner *learner, int64_t first, int64_t count,
+                                      const float *features_host, fsfm_error *err)
+{
+    const size_t size_bytes = (size_t)(count * learner->options.projection_size) * sizeof(float);
+    FSFM_ASSERT(learner->has_target && first + count <= learner->setup.local_batch);
+    return learner->dev->ops->upload(learner->dev, key_rows(learner, first), features_host, size_bytes, err);
+}
+
 fsfm_status fsfm_learner_get_keys(fsfm_learner *learner, float *keys_host, fsfm_error *err)
 {
     const size_t size_bytes =
