@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { BUCKETS = 256, OPERANDS = 5 /* a, b, c, scratchpad, bias */ };
+enum { SMALL = 4 << 20 }; /* multiplications of a product that is not worth cutting */
 
 /* What a primitive is made for. Compared as bytes: always zeroed before it is filled. */
 typedef struct {
@@ -198,8 +199,6 @@ static int64_t clamp(int64_t size, int64_t least, int64_t most)
 static void choose_forward_blocks(fsfm_cpu_grid *grid)
 {
     const int64_t M = grid->product.M, N = grid->product.N, K = grid->product.K;
-    grid->row_block = M;
-    grid->column_block = N;
     if (M >= 400)
         grid->row_block = block_of(M, 200);
     else if (M >= 128 && N <= K)
@@ -227,12 +226,17 @@ static void choose_weight_blocks(fsfm_cpu_grid *grid)
 
 static void choose_blocks(fsfm_cpu_grid *grid)
 {
-    if (grid->product.b_transposed)
-        choose_forward_blocks(grid);
-    else if (grid->product.a_transposed)
-        choose_weight_blocks(grid);
-    else
-        choose_input_blocks(grid);
+    const fsfm_cpu_product *p = &grid->product;
+    grid->row_block = p->M;
+    grid->column_block = p->N;
+    if (p->M * p->N * p->K > SMALL) {
+        if (p->b_transposed)
+            choose_forward_blocks(grid);
+        else if (p->a_transposed)
+            choose_weight_blocks(grid);
+        else
+            choose_input_blocks(grid);
+    }
     grid->row_pieces = fsfm_cpu_pieces(grid->product.M, grid->row_block);
     grid->column_pieces = fsfm_cpu_pieces(grid->product.N, grid->column_block);
 }
