@@ -7,9 +7,9 @@
 #include "mpi/comm.h"
 
 /* The largest divisor of setup->local_batch with which the learner fits half of this rank's part of the
- * machine's memory, but no larger than makes the step faster (fsfm_device.useful_rows), or as its activations cost little. The learner is
- * measured with at least smallest images (what evaluation needs). local_ranks: ranks on this machine.
- * Collective: equal on all ranks. */
+ * machine's memory, but no larger than makes the step faster (fsfm_device.useful_rows), or as its activations
+ * cost little. The learner is measured with at least smallest images (what evaluation needs). local_ranks:
+ * ranks on this machine. Collective: equal on all ranks. */
 FSFM_MUST_USE
 fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int local_ranks, const fsfm_device *dev,
                                   const fsfm_learner_setup *setup, int64_t smallest, int64_t *out,
