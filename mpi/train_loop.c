@@ -151,6 +151,7 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
         if (st == FSFM_OK) st = fsfm_run_directory_state(train->run, "running", -1, train->at.step, err);
     }
     FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    FSFM_TRY(fsfm_train_open_features(train, err));
     fsfm_train_record_start(train, is_resumed);
     FSFM_TRY(fsfm_train_open_reader(train, err));
     FSFM_TRY(evaluate(train, &is_best, err)); /* what a stop left undone */

@@ -47,21 +47,6 @@ static void log_data(const fsfm_train *train)
                   data->samples, train->steps_per_epoch, dropped);
 }
 
-static void log_targets(const fsfm_train *train)
-{
-    const uint64_t bytes = fsfm_feature_cache_bytes(train->data.samples, train->job->model->projection_size);
-    const int64_t limit_mib = train->job->train->target_cache_mib;
-    if (!fsfm_train_has_constant_targets(train) || limit_mib == 0) return;
-    if (train->features)
-        fsfm_log_line(train->log, "targets   features of a sample are computed once, %.1f MiB in the end",
-                      (double)bytes / (1 << 20));
-    else
-        fsfm_log_line(train->log,
-                      "targets   features are computed every time: all of them take %.1f MiB, "
-                      "train.target_cache_mib is %" PRId64,
-                      (double)bytes / (1 << 20), limit_mib);
-}
-
 void fsfm_train_log_header(fsfm_train *train)
 {
     const fsfm_train_job *job = train->job;
@@ -79,7 +64,6 @@ void fsfm_train_log_header(fsfm_train *train)
                   "batch     %" PRId64 " images = %d ranks x %" PRId64 " x %" PRId64 ", %s reduction",
                   job->train->global_batch, train->ranks, train->micro_count, train->micro_batch,
                   job->train->reduction == FSFM_REDUCTION_EXACT ? "exact" : "fast");
-    log_targets(train);
     fsfm_log_line(train->log, "schedule  %g epochs, %" PRId64 " steps%s", job->train->epochs,
                   train->schedule_steps,
                   train->end_step < train->schedule_steps ? ", ended early by train.max_steps" : "");

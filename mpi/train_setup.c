@@ -165,33 +165,6 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
     return FSFM_OK;
 }
 
-bool fsfm_train_has_constant_targets(const fsfm_train *train)
-{
-    const fsfm_model_options *model = train->job->model;
-    return model->id_loss != FSFM_ID_NONE && model->target_update == FSFM_TARGET_FROZEN &&
-           model->target_view == FSFM_TARGET_FULL && train->job->data->augment_view == FSFM_VIEW_NONE;
-}
-
-int64_t fsfm_train_kept_features(const fsfm_train *train)
-{
-    const int64_t samples = train->data.samples;
-    const uint64_t limit_bytes = (uint64_t)train->job->train->target_cache_mib << 20;
-    if (!fsfm_train_has_constant_targets(train)) return 0;
-    return fsfm_feature_cache_bytes(samples, train->job->model->projection_size) <= limit_bytes ? samples : 0;
-}
-
-/* Held-out samples have rows too, which nothing ever touches. */
-static fsfm_status open_features(fsfm_train *train, fsfm_error *err)
-{
-    const int64_t width = train->job->model->projection_size;
-    int64_t counts[FSFM_SOURCES_MAX];
-    if (fsfm_train_kept_features(train) == 0) return FSFM_OK;
-    for (int i = 0; i < train->data.count; i++) counts[i] = fsfm_dataset_describe(train->data.sets[i])->count;
-    if (!train->keys) train->keys = malloc((size_t)(train->local_batch * width) * sizeof *train->keys);
-    if (!train->keys) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a step's target features");
-    return fsfm_feature_cache_create(counts, train->data.count, width, &train->features, err);
-}
-
 static fsfm_status open_checkpoints(fsfm_train *train, fsfm_error *err)
 {
     fsfm_checkpointer_setup setup = {
@@ -225,7 +198,6 @@ fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
     FSFM_TRY(fsfm_train_open_device(train, err));
     FSFM_TRY(fsfm_comm_agree(train->comm, fsfm_train_shape(train, err), err));
     FSFM_TRY(fsfm_train_open_learner(train, err));
-    FSFM_TRY(fsfm_comm_agree(train->comm, open_features(train, err), err));
     if (train->rank == 0) {
         st = fsfm_run_directory_open(train->job->run_dir, &train->run, err);
         if (st == FSFM_OK) st = open_checkpoints(train, err);

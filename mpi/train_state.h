@@ -87,11 +87,6 @@ fsfm_status fsfm_train_open_learner(fsfm_train *train, fsfm_error *err);
 /* Not collective: what the learner and the reader are opened with, once the shape is known. */
 fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t micro_batch);
 fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train);
-/* Not collective: whether target features never change, so that they could be kept; and how many samples' are
- * (all or, where train.target_cache_mib has no room for them, none: a micro-batch is hardly ever known as a
- * whole if a part of the samples is never). */
-bool fsfm_train_has_constant_targets(const fsfm_train *train);
-int64_t fsfm_train_kept_features(const fsfm_train *train);
 /* The reader, from step at.step on. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_open_reader(fsfm_train *train, fsfm_error *err);
@@ -111,6 +106,14 @@ fsfm_status fsfm_train_report_saved(fsfm_train *train, bool waits, fsfm_error *e
  * scratch of total_floats. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_start_anew(fsfm_train *train, float *values, fsfm_error *err);
+
+/* train_targets.c, once the weights are there: opens train->features where target features never change,
+ * there is room for those of all samples, and their bits do not depend on the place in a micro-batch. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_open_features(fsfm_train *train, fsfm_error *err);
+/* Not collective: of how many samples they are kept if the device allows it; all or none, as a micro-batch is
+ * hardly ever known as a whole if a part of the samples never is. */
+int64_t fsfm_train_kept_features(const fsfm_train *train);
 
 /* train_step.c: one step from the reader's next batches. */
 FSFM_MUST_USE

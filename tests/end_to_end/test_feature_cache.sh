@@ -16,15 +16,16 @@ both() { # RANKS NAME more...: with and without
     shift 2
     run "$ranks" "$name-off" "$@" train.target_cache_mib=0
     run "$ranks" "$name-on" "$@" train.target_cache_mib=1
-    [ "$(records "$name-on" train | wc -l)" -ge 9 ] || fail "$name: not 9 train records"
+    [ "$(records "$name-on" train | wc -l)" -ge 9 ] || fail "$name: fewer than 9 train records"
     same_records "$name-off" "$name-on" train
     same_weights "$name-off" "$name-on" "$(records "$name-on" train | wc -l)" 64 # train.target_cache_mib
     counts "$name-off" "144 0 "
 }
-batch=(train.global_batch=16)
-one_exact=("${batch[@]}" train.reduction=exact train.slices=8)
+# Products of so many rows have the same bits in every place, on every processor.
+batch=(train.global_batch=12)
+one_exact=("${batch[@]}" train.reduction=exact train.slices=2)
 for precision in fp32 bf16; do
-    both alone "fast-$precision" "${batch[@]}" train.micro_batch=8 train.precision=$precision
+    both alone "fast-$precision" "${batch[@]}" train.micro_batch=6 train.precision=$precision
     counts "fast-$precision-on" "48 96 " # nothing in the second and third epoch
     both alone "exact-$precision" "${one_exact[@]}" train.precision=$precision
     counts "exact-$precision-on" "48 96 "
@@ -37,11 +38,19 @@ same_records exact-fp32-on two-on train
 read -r computed recalled <<<"$(targets two-on)"
 [ $((computed + recalled)) = 144 ] && [ "$recalled" -gt 0 ] && [ "$computed" -gt 48 ] || fail "two ranks: $(targets two-on)"
 
+# With AVX2 these have other bits in other places of a micro-batch: nothing may be kept.
+ONEDNN_MAX_CPU_ISA=AVX2 both alone places train.global_batch=16 train.micro_batch=4
+if grep -q 'depend on the place in a micro-batch of 4 here$' "$work/places-on.log"; then
+    counts places-on "144 0 "
+else
+    counts places-on "48 96 "
+fi
+
 # A resumed run begins without features and ends alike.
-run alone resumed "${one_exact[@]}" train.max_steps=4
+run alone resumed "${one_exact[@]}" train.max_steps=5
 run alone resumed "${one_exact[@]}"
 read -r computed recalled again known <<<"$(targets resumed)"
-[ "$computed $recalled" = "48 16" ] && [ $((again + known)) = 80 ] && [ "$again" -ge 48 ] || fail "resumed: $(targets resumed)"
+[ "$computed $recalled" = "48 12" ] && [ $((again + known)) = 84 ] && [ "$again" -ge 48 ] || fail "resumed: $(targets resumed)"
 same_records exact-fp32-on resumed train
 
 # Where features may change, or there is no room for them, they are computed.
