@@ -110,15 +110,7 @@ static fsfm_status load(const fsfm_arguments *arguments, fsfm_settings *settings
 static fsfm_status make(fsfm_comm *comm, const fsfm_arguments *arguments, const fsfm_settings *settings,
                         fsfm_log *log, fsfm_train_plan *plan, fsfm_error *err)
 {
-    const fsfm_train_job job = {
-        .model = &settings->model,
-        .data = &settings->data,
-        .mask = &settings->mask,
-        .train = &settings->train,
-        .seed = (uint64_t)settings->run.seed,
-        .device = settings->run.device,
-        .threads = settings->run.threads,
-    };
+    const fsfm_train_job job = fsfm_settings_job(settings);
     fsfm_train_plan_setup setup = {.job = &job};
     int64_t ranks = 0;
     FSFM_TRY(fsfm_arguments_int(arguments, "--ranks", fsfm_comm_size(comm), 1, 1 << 20, &ranks, err));

@@ -33,23 +33,15 @@ static bool launcher_writes_to_file(void)
 static fsfm_status run(fsfm_comm *comm, fsfm_settings *settings, const char *config, fsfm_log *log,
                        fsfm_error *err)
 {
-    const fsfm_train_job job = {
-        .model = &settings->model,
-        .data = &settings->data,
-        .mask = &settings->mask,
-        .train = &settings->train,
-        .run_dir = settings->run.dir,
-        .seed = (uint64_t)settings->run.seed,
-        .device = settings->run.device,
-        .threads = settings->run.threads,
-        .config = config,
-        .version = fsfm_version(),
-        .revision = fsfm_version_revision(),
-        .libraries = fsfm_version_libraries(),
-        .compare = compare_config,
-        .compare_context = settings,
-        .exit_code = fsfm_exit_code,
-    };
+    fsfm_train_job job = fsfm_settings_job(settings);
+    job.run_dir = settings->run.dir;
+    job.config = config;
+    job.version = fsfm_version();
+    job.revision = fsfm_version_revision();
+    job.libraries = fsfm_version_libraries();
+    job.compare = compare_config;
+    job.compare_context = settings;
+    job.exit_code = fsfm_exit_code;
     return fsfm_train_run(comm, &job, log, err);
 }
 

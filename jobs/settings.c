@@ -94,3 +94,17 @@ const fsfm_option *fsfm_settings_find(fsfm_settings *settings, const char *key, 
     if (owner) *owner = (char *)settings + offset;
     return option;
 }
+
+fsfm_train_job fsfm_settings_job(const fsfm_settings *settings)
+{
+    return (fsfm_train_job){
+        .model = &settings->model,
+        .data = &settings->data,
+        .mask = &settings->mask,
+        .train = &settings->train,
+        .seed = (uint64_t)settings->run.seed,
+        .device = settings->run.device,
+        .threads = settings->run.threads,
+        .revision = "",
+    };
+}

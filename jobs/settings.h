@@ -7,6 +7,7 @@
 #include "core/mask/mask_options.h"
 #include "core/model/model_options.h"
 #include "io/data_options.h"
+#include "mpi/train_loop.h"
 #include "mpi/train_options.h"
 
 /* The keys `run.*`. */
@@ -33,6 +34,10 @@ typedef struct {
 } fsfm_settings_part;
 extern const fsfm_settings_part fsfm_settings_parts[]; /* in the order in which they are listed */
 extern const int fsfm_settings_part_count;
+
+/* The training job that settings describe; borrows them. What a command may add (folder, texts, callbacks) is
+ * empty. */
+fsfm_train_job fsfm_settings_job(const fsfm_settings *settings);
 
 /* Finds a key; NULL if there is none. *owner gets the struct within settings. nearest, where not NULL, gets
  * the known key most like it. */

@@ -48,13 +48,6 @@ static void draw_masks(bench *b, int64_t row, int64_t number, uint8_t *mask, uin
                         target_mask + row * feed->patches);
 }
 
-static int64_t count_ones(const uint8_t *bytes, int64_t count)
-{
-    int64_t ones = 0;
-    for (int64_t i = 0; i < count; i++) ones += bytes[i];
-    return ones;
-}
-
 /* This rank's part of one global batch, which all steps see. */
 static fsfm_status make_batches(bench *b, fsfm_error *err)
 {
@@ -79,8 +72,10 @@ static fsfm_status make_batches(bench *b, fsfm_error *err)
                                          .mask = mask + first * L,
                                          .region = region + first * L,
                                          .target_mask = target_mask + first * L};
+        fsfm_train_count_patches(train, &train->batches[m], &b->totals.masked_patches,
+                                 &b->totals.region_patches);
     }
-    b->totals = (fsfm_learner_totals){B, count_ones(mask, B * L), count_ones(region, B * L)};
+    b->totals.samples = B;
     return FSFM_OK;
 }
 

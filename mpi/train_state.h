@@ -120,6 +120,9 @@ FSFM_MUST_USE
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
 /* Tells, at the end of the steps, how many target features were computed and how many were known. */
 void fsfm_train_tell_targets(fsfm_train *train);
+/* Adds a batch's masked patches and those of covered regions. */
+void fsfm_train_count_patches(const fsfm_train *train, const fsfm_batch *batch, int64_t *masked,
+                              int64_t *region);
 /* The computing in it, on train->batches: gradients, losses and norm of the global batch. out->totals is in,
  * the rest but stop out. Ranks that fail return what they failed with: to be agreed upon. */
 FSFM_MUST_USE

@@ -27,17 +27,19 @@ static fsfm_learner_input input_of(const fsfm_batch *batch)
     return input;
 }
 
-static int64_t count_ones(const uint8_t *bytes, int64_t count)
+void fsfm_train_count_patches(const fsfm_train *train, const fsfm_batch *batch, int64_t *masked,
+                              int64_t *region)
 {
-    int64_t ones = 0;
-    for (int64_t i = 0; i < count; i++) ones += bytes[i];
-    return ones;
+    const int64_t count = batch->B * train->data.feed.patches;
+    for (int64_t i = 0; i < count; i++) {
+        *masked += batch->mask[i];
+        *region += batch->region[i];
+    }
 }
 
 /* All batches of the step, and the denominators of the losses over all ranks. */
 static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, fsfm_error *err)
 {
-    const int64_t L = train->data.feed.patches;
     int64_t counts[3] = {0}; /* masked patches, region patches, failed ranks */
     fsfm_status st = train->pending.status;
     if (st != FSFM_OK) *err = train->pending;
@@ -45,8 +47,7 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
         fsfm_batch *batch = &train->batches[m];
         if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
         FSFM_ASSERT(batch->B == train->micro_batch);
-        counts[0] += count_ones(batch->mask, batch->B * L);
-        counts[1] += count_ones(batch->region, batch->B * L);
+        fsfm_train_count_patches(train, batch, &counts[0], &counts[1]);
     }
     counts[2] = st != FSFM_OK;
     fsfm_comm_sum_i64(train->comm, counts, 3);

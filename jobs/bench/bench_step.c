@@ -171,17 +171,7 @@ static fsfm_status load_settings(const fsfm_arguments *arguments, fsfm_settings 
 
 static fsfm_status measure(fsfm_comm *comm, const fsfm_arguments *arguments, result *r, fsfm_error *err)
 {
-    const fsfm_settings *settings = r->settings;
-    const fsfm_train_job job = {
-        .model = &settings->model,
-        .data = &settings->data,
-        .mask = &settings->mask,
-        .train = &settings->train,
-        .seed = (uint64_t)settings->run.seed,
-        .device = settings->run.device,
-        .threads = settings->run.threads,
-        .revision = "",
-    };
+    const fsfm_train_job job = fsfm_settings_job(r->settings);
     const fsfm_step_bench_setup setup = {.job = &job,
                                          .warmup = WARMUP_STEPS,
                                          .steps = r->steps,
