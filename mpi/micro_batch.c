@@ -7,12 +7,18 @@
  * percents of speed. */
 #define CHEAP_BYTES ((size_t)192 << 20)
 
-/* The smallest divisor of the local batch whose visible tokens fill a product, on as many threads. */
+int64_t fsfm_micro_batch_useful(const fsfm_device *dev, int64_t kept)
+{
+    return dev->useful_rows > 0 ? (dev->useful_rows + kept) / (1 + kept) : INT64_MAX;
+}
+
+/* The smallest divisor of the local batch that is enough for as many threads. */
 static int64_t useful_batch(const fsfm_device *dev, const fsfm_learner_setup *setup)
 {
     const int64_t local = setup->local_batch, pairs = dev->threads > 2 ? (dev->threads + 1) / 2 : 1;
-    for (int64_t B = 1; B < local && dev->useful_rows > 0; B++)
-        if (local % B == 0 && B * (1 + setup->kept) >= dev->useful_rows * pairs) return B;
+    const int64_t images = fsfm_micro_batch_useful(dev, setup->kept);
+    for (int64_t B = 1; B < local && images <= local / pairs; B++)
+        if (local % B == 0 && B >= images * pairs) return B;
     return local;
 }
 

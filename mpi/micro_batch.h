@@ -6,6 +6,9 @@
 #include "core/model/learner.h"
 #include "mpi/comm.h"
 
+/* Images that fill a product with their visible tokens, on two threads; INT64_MAX where more is always
+ * better. By device, precision and shape alone. */
+int64_t fsfm_micro_batch_useful(const fsfm_device *dev, int64_t kept);
 /* The largest divisor of setup->local_batch with which the learner fits half of this rank's part of the
  * machine's memory, but no larger than makes the step faster (fsfm_device.useful_rows), or as its activations
  * cost little. The learner is measured with at least smallest images (what evaluation needs). local_ranks:

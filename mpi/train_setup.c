@@ -67,6 +67,16 @@ static fsfm_status check_exact(const fsfm_train *train, fsfm_error *err)
     return FSFM_OK;
 }
 
+/* Images of evaluation at a time. Not more than are of use, as the learner's memory is for so many: a run
+ * that evaluates must not take more than one that does not. */
+static int64_t evaluation_batch(const fsfm_train *train)
+{
+    const int64_t useful =
+        fsfm_micro_batch_useful(train->dev, train->data.feed.patches - train->data.feed.budget);
+    const int64_t most = useful < EVAL_BATCH_MAX ? useful : EVAL_BATCH_MAX;
+    return train->data.eval_samples < most ? train->data.eval_samples : most;
+}
+
 static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
 {
     const fsfm_train_options *o = train->job->train;
@@ -87,7 +97,7 @@ static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
         train->micro_batch = GB / o->slices;
     else if (o->micro_batch != FSFM_AUTO)
         train->micro_batch = o->micro_batch;
-    train->eval_batch = train->data.eval_samples < EVAL_BATCH_MAX ? train->data.eval_samples : EVAL_BATCH_MAX;
+    train->eval_batch = evaluation_batch(train);
     /* A size that the user set or that is part of the run bounds evaluation too; one chosen by memory must
      * not, as its numbers would then depend on the ranks. */
     if (train->micro_batch > 0 && train->eval_batch > train->micro_batch)

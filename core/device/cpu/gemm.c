@@ -207,8 +207,7 @@ static void choose_forward_blocks(fsfm_cpu_grid *grid)
         grid->column_block = block_of(N, clamp(N / 4, 192, N));
 }
 
-/* Gradients of activations: blocks of some columns, which read no more of the weights than they need, and as
- * many rows as leave two blocks or more. */
+/* Gradients of activations: half of the columns, or blocks of 512, and up to 800 rows at a time. */
 static void choose_input_blocks(fsfm_cpu_grid *grid)
 {
     const int64_t M = grid->product.M, N = grid->product.N;
