@@ -10,13 +10,11 @@
 #include "mpi/train_state.h"
 
 /* What libraries take for themselves in a run, beside what this process has now; seen in /proc/PID/smaps with
- * oneDNN 2.6, HDF5 1.10 and Open MPI 4.1. */
+ * HDF5 1.10 and Open MPI 4.1. */
 #define MIB ((uint64_t)1 << 20)
-#define PRODUCTS_BYTES \
-    (16 * MIB)                 /* oneDNN: code that a step runs, the kernels that it compiles, descriptions */
-#define MPI_BYTES (12 * MIB)   /* Open MPI: its code, components, shared segments */
-#define WRITER_BYTES (8 * MIB) /* HDF5: the index of a checkpoint while it is written */
-#define THREAD_BYTES (1 * MIB) /* stack and scratch of a thread */
+#define MPI_BYTES (12 * MIB)    /* Open MPI: its code, components, shared segments */
+#define WRITER_BYTES (8 * MIB)  /* HDF5: the index of a checkpoint while it is written */
+#define THREAD_BYTES (1 * MIB)  /* stack and scratch of a thread */
 #define PICTURE_BYTES (2 * MIB) /* zlib and libpng, beside the picture and its copy */
 
 const char *fsfm_memory_part_name(fsfm_memory_part part)
@@ -178,8 +176,7 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     memory.part[FSFM_MEMORY_TARGET] += features_bytes(train);
     memory.part[FSFM_MEMORY_READER] =
         fsfm_reader_memory_bytes(&reader) + tables_bytes(train, train->data.samples);
-    memory.part[FSFM_MEMORY_CODE] =
-        code_bytes + PRODUCTS_BYTES + (uint64_t)(out->threads + reader.threads) * THREAD_BYTES;
+    memory.part[FSFM_MEMORY_CODE] = code_bytes + (uint64_t)(out->threads + reader.threads) * THREAD_BYTES;
     if (starts_mpi) memory.part[FSFM_MEMORY_CODE] += MPI_BYTES;
     out->first = out->others = memory;
     add_passing(&passing, true, is_exact, &out->first);

@@ -49,7 +49,7 @@ static uint8_t *make_copies(const fsfm_train *train)
     return images;
 }
 
-/* Rows of a product may be summed in different orders at its edge and within it (oneDNN with AVX2 does): then
+/* A device's products may sum rows in different orders at their edge and within (the CPU's do not): then
  * the bits of an image's features depend on its place, and those kept from another place would be others. */
 static fsfm_status find_place_matters(fsfm_train *train, bool *matters, fsfm_error *err)
 {

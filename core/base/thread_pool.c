@@ -101,8 +101,7 @@ static void wait_for_workers(fsfm_thread_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* The workers block every signal: they are for the main thread, and a handler on a worker's stack could
- * overwrite what oneDNN keeps below the stack pointer. */
+/* The workers block every signal: they are for the main thread. */
 static fsfm_status start_workers(fsfm_thread_pool *pool, fsfm_error *err)
 {
     sigset_t all, before;

@@ -349,7 +349,7 @@ struct fsfm_device {
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */
     int64_t useful_rows;
-    char name[96]; /* "cpu (avx512, 2 threads, oneDNN 2.6.0)": printed, and part of a run's environment */
+    char name[96]; /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
     char isa[32];  /* instruction set that decides the bits; equal on all ranks of an exact run */
 };
 

@@ -74,7 +74,7 @@ static void linear_case(device_case *c, const int64_t *sizes)
         if (f != ACTIVE) continue;
         take_over(c, out);
         ref_gelu(N * Cout, out->want, active->want);
-        case_check(c, active, "active", 2e-7, 1e-7);
+        case_check(c, active, "active", case_gelu_rtol(c), 1e-7);
     }
 }
 
@@ -133,15 +133,16 @@ static void hidden_case(device_case *c, const int64_t *sizes)
         if (c->dev->threads > 1) continue;
         if (again) {
             ref_gelu(N * Cin, hidden->want, x->want);
-            case_check(c, x, "active", 2e-7, 1e-7);
+            case_check(c, x, "active", case_gelu_rtol(c), 1e-7);
             take_over(c, x);
         }
         for (int64_t i = 0; i < N * Cin; i++) dx_of_x->want[i] = 0.0;
         ref_linear_backward(N, Cin, Cout, x->want, matrix->want + ROWS_BEFORE * Cin, dout->want,
                             dx_of_x->want, dweight->want, dbias->want);
         ref_gelu_backward(N * Cin, hidden->want, dx_of_x->want, dx->want);
-        /* The product may be rounded before the slope of GELU, up to 1.13, meets it. */
-        case_check(c, dx, "dx", c->is_bf16 ? BF16_ROUNDING : 1e-6, 1.13 * tolerance(Cout));
+        /* The product, of size sqrt(Cout), may be rounded before the slope of GELU, up to 1.13, meets it. */
+        case_check(c, dx, "dx", c->is_bf16 ? BF16_ROUNDING : 1e-6,
+                   1.13 * tolerance(Cout) + 2.0 * sqrt((double)Cout) * case_gelu_rtol(c));
         case_check(c, dweight, "dweight", 1e-6, tolerance(N));
         case_check(c, dbias, "dbias", 1e-6, tolerance(N));
     }
@@ -172,7 +173,7 @@ static void unwanted_case(device_case *c, const int64_t *sizes)
 static const int64_t shapes[][3] = {{1, 1, 1},      {1, 48, 16},    {3, 7, 5},      {17, 30, 33},
                                     {50, 48, 144},  {102, 65, 31},  {6, 192, 1024}, {300, 40, 1100},
                                     {600, 130, 50}, {1030, 33, 70}, {64, 1000, 20}, {32, 1024, 256},
-                                    {2, 640, 640}};
+                                    {2, 640, 640},  {4, 33, 63},    {5, 64, 47},    {1100, 26, 51}};
 
 static void run_all(case_fn fn, bool out_is_float)
 {

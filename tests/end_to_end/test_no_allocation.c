@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A step allocates nothing: a run of 14 steps makes as many allocations as one of 8 steps. Counted over the
- * whole process, reader, log and metrics included. Not counted is what oneDNN does inside
- * dnnl_primitive_execute(): its C interface copies the list of arguments into a map of its own at every call.
- */
-#include <dlfcn.h>
-#include <oneapi/dnnl/dnnl.h>
+ * whole process, reader, log and metrics included. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +18,6 @@
 static atomic_llong allocations;
 
 #if COUNTS_ALLOCATIONS
-static _Thread_local int inside_onednn;
-
 void *__libc_malloc(size_t size_bytes);
 void *__libc_calloc(size_t count, size_t size_bytes);
 void *__libc_realloc(void *old, size_t size_bytes);
@@ -31,20 +25,7 @@ void *__libc_memalign(size_t alignment, size_t size_bytes);
 
 static void count_one(void)
 {
-    if (!inside_onednn) atomic_fetch_add(&allocations, 1);
-}
-
-dnnl_status_t dnnl_primitive_execute(const_dnnl_primitive_t primitive, dnnl_stream_t stream, int count,
-                                     const dnnl_exec_arg_t *arguments)
-{
-    typedef dnnl_status_t execute_fn(const_dnnl_primitive_t, dnnl_stream_t, int, const dnnl_exec_arg_t *);
-    static _Atomic(execute_fn *) real;
-    execute_fn *execute = atomic_load(&real);
-    if (!execute) atomic_store(&real, execute = (execute_fn *)dlsym(RTLD_NEXT, "dnnl_primitive_execute"));
-    inside_onednn++;
-    const dnnl_status_t status = execute(primitive, stream, count, arguments);
-    inside_onednn--;
-    return status;
+    atomic_fetch_add(&allocations, 1);
 }
 
 void *malloc(size_t size_bytes)

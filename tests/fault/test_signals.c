@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Signals in the middle of a product must not change it: oneDNN keeps data below the stack pointer. */
+ * Signals in the middle of a product do not change it. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

@@ -237,6 +237,11 @@ void *case_bytes(device_case *c, const void *data, size_t size_bytes)
     return dev;
 }
 
+double case_gelu_rtol(const device_case *c)
+{
+    return c->is_bf16 ? 1e-4 : 2e-7;
+}
+
 /* Written so that NaN fails on either side. */
 void case_check(device_case *c, const case_array *array, const char *name, double rtol, double atol)
 {

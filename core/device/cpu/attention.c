@@ -11,15 +11,14 @@ typedef struct {
 static void attention_piece(void *context, int64_t piece, int thread)
 {
     const attention_work *w = context;
-    w->cpu->kernels->attention(w->args, piece / w->args->H, piece % w->args->H,
-                               w->cpu->threads[thread].scratch);
+    w->cpu->kernels->attention(w->args, piece / w->args->H, piece % w->args->H, w->cpu->scratch[thread]);
 }
 
 static void attention_backward_piece(void *context, int64_t piece, int thread)
 {
     const attention_work *w = context;
     w->cpu->kernels->attention_backward(w->backward, piece / w->backward->H, piece % w->backward->H,
-                                        w->cpu->threads[thread].scratch);
+                                        w->cpu->scratch[thread]);
 }
 
 fsfm_status fsfm_cpu_attention(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/device/cpu/cpu_device.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include "core/device/cpu/gemm.h"
 
 void *fsfm_cpu_memory(size_t size_bytes)
 {
@@ -24,9 +21,9 @@ fsfm_status fsfm_cpu_reserve_threads(fsfm_cpu_device *cpu, size_t size_bytes, fs
 {
     if (size_bytes <= cpu->scratch_bytes) return FSFM_OK;
     for (int i = 0; i < cpu->base.threads; i++) {
-        free(cpu->threads[i].scratch);
-        cpu->threads[i].scratch = fsfm_cpu_memory(size_bytes);
-        if (!cpu->threads[i].scratch) {
+        free(cpu->scratch[i]);
+        cpu->scratch[i] = fsfm_cpu_memory(size_bytes);
+        if (!cpu->scratch[i]) {
             cpu->scratch_bytes = 0;
             return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %zu bytes of scratch a thread", size_bytes);
         }
@@ -117,38 +114,6 @@ static const fsfm_device_ops cpu_ops = {
     .norm_squared = fsfm_cpu_norm_squared,
 };
 
-static const char *dnnl_isa_name(void)
-{
-    switch (dnnl_get_effective_cpu_isa()) {
-    case dnnl_cpu_isa_sse41: return "sse41";
-    case dnnl_cpu_isa_avx: return "avx";
-    case dnnl_cpu_isa_avx2: return "avx2";
-    case dnnl_cpu_isa_avx2_vnni: return "avx2_vnni";
-    case dnnl_cpu_isa_avx512_core: return "avx512_core";
-    case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
-    case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
-    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
-    default: return "other";
-    }
-}
-
-/* Each product runs on the thread that calls it: the pool is what makes use of the processors. */
-static void thread_setup(int thread)
-{
-    (void)thread;
-    omp_set_num_threads(1);
-}
-
-static fsfm_status open_engine(fsfm_cpu_device *cpu, fsfm_error *err)
-{
-    dnnl_status_t status = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
-    for (int i = 0; i < cpu->base.threads && status == dnnl_success; i++)
-        status = dnnl_stream_create(&cpu->threads[i].stream, cpu->engine, dnnl_stream_default_flags);
-    if (status != dnnl_success)
-        return fsfm_fail(err, FSFM_ERR_DEVICE, "cpu device: oneDNN cannot start (status %d)", (int)status);
-    return FSFM_OK;
-}
-
 fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_device **out, fsfm_error *err)
 {
     *out = NULL;
@@ -167,19 +132,15 @@ fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_dev
                               .memory_is_host = true,
                               .threads = threads,
                               .useful_rows = precision == FSFM_PRECISION_BF16 ? 400 : 200};
-    cpu->threads = calloc((size_t)threads, sizeof *cpu->threads);
-    cpu->gemms = fsfm_cpu_gemms_create();
-    if (!cpu->threads || !cpu->gemms) {
+    cpu->scratch = calloc((size_t)threads, sizeof *cpu->scratch);
+    if (!cpu->scratch) {
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
         goto done;
     }
-    if ((st = fsfm_thread_pool_start(threads, thread_setup, &cpu->pool, err)) != FSFM_OK) goto done;
-    if ((st = open_engine(cpu, err)) != FSFM_OK) goto done;
-    const dnnl_version_t *version = dnnl_version();
-    snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s, oneDNN %d.%d.%d)",
-             cpu->kernels->name, threads, threads == 1 ? "" : "s", version->major, version->minor,
-             version->patch);
-    snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s/%s", cpu->kernels->name, dnnl_isa_name());
+    if ((st = fsfm_thread_pool_start(threads, NULL, &cpu->pool, err)) != FSFM_OK) goto done;
+    snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s)", cpu->kernels->name, threads,
+             threads == 1 ? "" : "s");
+    snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s", cpu->kernels->name);
     *out = &cpu->base;
 done:
     if (st != FSFM_OK) fsfm_cpu_device_close(&cpu->base);
@@ -190,13 +151,8 @@ void fsfm_cpu_device_close(fsfm_device *dev)
 {
     fsfm_cpu_device *cpu = fsfm_cpu(dev);
     fsfm_thread_pool_stop(&cpu->pool);
-    fsfm_cpu_gemms_destroy(cpu->gemms, cpu->base.threads);
-    for (int i = 0; cpu->threads && i < cpu->base.threads; i++) {
-        if (cpu->threads[i].stream) dnnl_stream_destroy(cpu->threads[i].stream);
-        free(cpu->threads[i].scratch);
-    }
-    if (cpu->engine) dnnl_engine_destroy(cpu->engine);
-    free(cpu->threads);
+    for (int i = 0; cpu->scratch && i < cpu->base.threads; i++) free(cpu->scratch[i]);
+    free(cpu->scratch);
     free(cpu->shared);
     free(cpu);
 }

@@ -3,30 +3,18 @@
 #ifndef FSFM_CORE_DEVICE_CPU_CPU_DEVICE_H
 #define FSFM_CORE_DEVICE_CPU_CPU_DEVICE_H
 
-#include <oneapi/dnnl/dnnl.h>
-
 #include "core/base/thread_pool.h"
 #include "core/device/cpu/kernels.h"
 #include "core/device/device.h"
-
-typedef struct fsfm_cpu_gemms fsfm_cpu_gemms;
-
-typedef struct {
-    dnnl_stream_t stream;
-    void *scratch;        /* scratch_bytes of the device, for the piece at work */
-    dnnl_status_t status; /* the first failure of a product since products began */
-} fsfm_cpu_thread;
 
 typedef struct {
     fsfm_device base; /* first, so that a fsfm_device * is one of these */
     const fsfm_cpu_kernels *kernels;
     fsfm_thread_pool *pool;
-    dnnl_engine_t engine;
-    fsfm_cpu_thread *threads; /* (base.threads) */
+    void **scratch; /* (base.threads): each thread's, scratch_bytes, for the piece at work */
     size_t scratch_bytes;
     void *shared; /* scratch for all threads, shared_bytes */
     size_t shared_bytes;
-    fsfm_cpu_gemms *gemms;
 } fsfm_cpu_device;
 
 FSFM_MUST_USE

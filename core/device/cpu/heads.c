@@ -36,7 +36,7 @@ static void normalize_backward_piece(void *context, int64_t n, int thread)
     const head_work *w = context;
     const fsfm_normalize_backward_args *a = w->args;
     const float *out = a->out + n * a->C, *dout = a->dout + n * a->C, norm = a->norm[n];
-    float *dx = w->cpu->threads[thread].scratch;
+    float *dx = w->cpu->scratch[thread];
     /* At the floor the denominator is constant. */
     const float along = norm > 1e-12f ? (float)w->cpu->kernels->dot(a->C, out, dout) : 0.0f;
     for (int64_t c = 0; c < a->C; c++) dx[c] = (dout[c] - along * out[c]) / norm;

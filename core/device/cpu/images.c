@@ -59,7 +59,7 @@ static void patches_piece(void *context, int64_t image, int thread)
     const image_work *w = context;
     const fsfm_patches_args *a = w->patches;
     const int64_t area = a->images.patch * a->images.patch, P = 3 * area;
-    float *pixels = w->cpu->threads[thread].scratch, *planes = pixels + P;
+    float *pixels = w->cpu->scratch[thread], *planes = pixels + P;
     for (int64_t k = 0; k < a->K; k++) {
         patch_read(&a->images, &w->table, image, a->index ? a->index[image * a->K + k] : k, pixels);
         for (int64_t c = 0; c < 3; c++)
@@ -117,7 +117,7 @@ static void patch_loss_piece(void *context, int64_t image, int thread)
     const image_work *w = context;
     const fsfm_patch_loss_args *a = w->loss;
     const int64_t P = patch_values(&a->images);
-    float *difference = w->cpu->threads[thread].scratch, *pixels = difference + P;
+    float *difference = w->cpu->scratch[thread], *pixels = difference + P;
     double *sums = (double *)w->cpu->shared + 2 * image;
     sums[0] = sums[1] = 0.0;
     for (int64_t r = image * a->R; r < (image + 1) * a->R; r++)

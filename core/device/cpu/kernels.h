@@ -6,10 +6,32 @@
 #ifndef FSFM_CORE_DEVICE_CPU_KERNELS_H
 #define FSFM_CORE_DEVICE_CPU_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/device/device.h"
+
+/* c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N), and what follows from it; bias and added may be
+ * NULL. Dense rows; a and b in compute precision, transposed: stored as (K, M), (N, K). c and added in
+ * compute precision, or float if c_is_float, which it has to be where a is transposed; added may be c. For c
+ * in compute precision one of these:
+ *   active (M, N) = GELU(c);
+ *   hidden (M, N): c *= GELU'(hidden), and where active is not NULL too, active = GELU(hidden). */
+typedef struct {
+    int64_t M, N, K;
+    const fsfm_act *a, *b;
+    const float *bias;
+    bool a_transposed, b_transposed, c_is_float;
+    const void *added;
+    void *c;
+    const fsfm_act *hidden;
+    fsfm_act *active;
+} fsfm_cpu_product;
+
+typedef struct {
+    int64_t row, rows, column, columns;
+} fsfm_cpu_block;
 
 typedef struct {
     const char *name;
@@ -19,11 +41,9 @@ typedef struct {
     void (*layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                float *dweight, float *dbias);
 
-    /* Blocks of rows; stride: from row to row, of every array. */
-    void (*gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out);
-    /* dx *= GELU'(x); active = GELU(x) where not NULL. */
-    void (*gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
-                          fsfm_act *active);
+    /* A block of c, of at most row_block rows; scratch holds product_scratch_bytes, aligned to 64. */
+    size_t (*product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
+    void (*product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
 
     /* One head of one image; scratch holds attention_scratch_bytes, aligned to 64. */
     size_t (*attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/linear.c - linear layers: products block by block, and what is done to a block of the
- * result while it is still in the thread's cache (residual before, GELU after). */
-#include <string.h>
-
+ * core/device/cpu/linear.c - linear layers, as products. */
 #include "core/device/cpu/cpu_device.h"
-#include "core/device/cpu/gemm.h"
+#include "core/device/cpu/product.h"
 
 enum { ADD_PIECE = 16384, BIAS_COLUMNS = 512 };
 
@@ -34,40 +31,20 @@ fsfm_status fsfm_cpu_add(fsfm_device *dev, int64_t count, const float *x, float 
 
 typedef struct {
     fsfm_cpu_device *cpu;
-    const fsfm_linear_args *args;
     fsfm_cpu_grid grid;
 } linear_work;
-
-/* The block of x into out, both of rows of stride elements. */
-static void copy_block(const fsfm_cpu_block *block, int64_t stride, size_t element_bytes, const void *x,
-                       void *out)
-{
-    const size_t first = (size_t)block->first * element_bytes, row_bytes = (size_t)stride * element_bytes;
-    for (int64_t n = 0; n < block->rows; n++)
-        memcpy((char *)out + first + (size_t)n * row_bytes, (const char *)x + first + (size_t)n * row_bytes,
-               (size_t)block->columns * element_bytes);
-}
 
 static void linear_piece(void *context, int64_t piece, int thread)
 {
     linear_work *w = context;
-    const fsfm_linear_args *args = w->args;
-    const fsfm_cpu_block block = fsfm_cpu_grid_block(&w->grid, piece);
-    if (args->residual && args->residual != args->out)
-        copy_block(&block, args->Cout, args->out_is_float ? sizeof(float) : w->cpu->base.act_bytes,
-                   args->residual, args->out);
     fsfm_cpu_grid_run(w->cpu, &w->grid, piece, thread);
-    if (args->active)
-        w->cpu->kernels->gelu(block.rows, block.columns, args->Cout,
-                              fsfm_cpu_at(w->cpu, args->out, block.first),
-                              fsfm_cpu_at(w->cpu, args->active, block.first));
 }
 
 fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err)
 {
     fsfm_cpu_device *cpu = fsfm_cpu(dev);
     if (args->N == 0) return FSFM_OK;
-    linear_work w = {.cpu = cpu, .args = args};
+    linear_work w = {.cpu = cpu};
     const fsfm_cpu_product product = {.M = args->N,
                                       .N = args->Cout,
                                       .K = args->Cin,
@@ -75,12 +52,13 @@ fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm
                                       .b = args->weight,
                                       .b_transposed = true,
                                       .bias = args->bias,
-                                      .adds = args->residual != NULL,
+                                      .added = args->residual,
                                       .c_is_float = args->out_is_float,
-                                      .c = args->out};
+                                      .c = args->out,
+                                      .active = args->active};
     FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w.grid, err));
     fsfm_thread_pool_run(cpu->pool, fsfm_cpu_grid_pieces(&w.grid), linear_piece, &w);
-    return fsfm_cpu_grid_status(cpu, err);
+    return FSFM_OK;
 }
 
 /* dx and dbias, which need no other gradient, then dweight, which may need what came with dx (active): each
@@ -91,18 +69,6 @@ typedef struct {
     fsfm_cpu_grid dweight, dx;
     int64_t dweight_pieces, dx_pieces, dbias_pieces;
 } backward_work;
-
-static void dx_piece(const backward_work *w, int64_t piece, int thread)
-{
-    const fsfm_linear_backward_args *args = w->args;
-    fsfm_cpu_grid_run(w->cpu, &w->dx, piece, thread);
-    if (!args->hidden) return;
-    const fsfm_cpu_block block = fsfm_cpu_grid_block(&w->dx, piece);
-    w->cpu->kernels->gelu_backward(block.rows, block.columns, args->Cin,
-                                   fsfm_cpu_at(w->cpu, args->hidden, block.first),
-                                   fsfm_cpu_at(w->cpu, args->dx, block.first),
-                                   args->active ? fsfm_cpu_at(w->cpu, args->active, block.first) : NULL);
-}
 
 static void dbias_piece(const backward_work *w, int64_t piece)
 {
@@ -117,7 +83,7 @@ static void inputs_piece(void *context, int64_t piece, int thread)
 {
     const backward_work *w = context;
     if (piece < w->dx_pieces)
-        dx_piece(w, piece, thread);
+        fsfm_cpu_grid_run(w->cpu, &w->dx, piece, thread);
     else
         dbias_piece(w, piece - w->dx_pieces);
 }
@@ -148,7 +114,7 @@ static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_back
                                           .a = args->dout,
                                           .a_transposed = true,
                                           .b = args->active ? args->active : args->x,
-                                          .adds = true,
+                                          .added = args->dweight,
                                           .c_is_float = true,
                                           .c = args->dweight};
         FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dweight, err));
@@ -160,8 +126,10 @@ static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_back
                                           .K = args->Cout,
                                           .a = args->dout,
                                           .b = args->weight,
-                                          .adds = args->dx_adds,
-                                          .c = args->dx};
+                                          .added = args->dx_adds ? args->dx : NULL,
+                                          .c = args->dx,
+                                          .hidden = args->hidden,
+                                          .active = args->hidden ? args->active : NULL};
         FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dx, err));
         w->dx_pieces = fsfm_cpu_grid_pieces(&w->dx);
     }
@@ -183,5 +151,5 @@ fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backwar
     } else {
         fsfm_thread_pool_run(cpu->pool, w.dweight_pieces + inputs, any_piece, &w);
     }
-    return fsfm_cpu_grid_status(cpu, err);
+    return FSFM_OK;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ static fsfm_status allocate(const dnnl_memory_desc_t desc[OPERANDS], void *memor
     return FSFM_OK;
 }
 
-static fsfm_status measure_product(fsfm_cpu_device *cpu, dnnl_stream_t stream,
+static fsfm_status measure_product(fsfm_cpu_device *cpu, dnnl_engine_t engine, dnnl_stream_t stream,
                                    const fsfm_product_shape *shape, double *gflops, fsfm_error *err)
 {
     dnnl_memory_desc_t desc[OPERANDS];
@@ -107,7 +108,7 @@ static fsfm_status measure_product(fsfm_cpu_device *cpu, dnnl_stream_t stream,
     fsfm_status st = FSFM_OK;
     dnnl_status_t status = describe_all(&cpu->base, shape, desc);
     if (status == dnnl_success) st = allocate(desc, memory, err);
-    if (status == dnnl_success && st == FSFM_OK) status = product_make(cpu->engine, desc, memory, &p);
+    if (status == dnnl_success && st == FSFM_OK) status = product_make(engine, desc, memory, &p);
     if (status == dnnl_success && st == FSFM_OK) status = product_time(&p, stream, &best_s);
     if (status != dnnl_success)
         st =
@@ -121,19 +122,21 @@ static fsfm_status measure_product(fsfm_cpu_device *cpu, dnnl_stream_t stream,
 static fsfm_status measure_products(fsfm_cpu_device *cpu, const fsfm_product_shape *shapes, int count,
                                     double *best_gflops, fsfm_error *err)
 {
+    dnnl_engine_t engine = NULL;
     dnnl_stream_t stream = NULL;
     fsfm_status st = FSFM_OK;
     *best_gflops = 0;
-    if (dnnl_stream_create(&stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success)
-        return fsfm_fail(err, FSFM_ERR_DEVICE, "oneDNN: no stream for a measurement");
-    omp_set_num_threads(cpu->base.threads); /* of this thread's products; the backend's run on one each */
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success)
+        st = fsfm_fail(err, FSFM_ERR_DEVICE, "oneDNN cannot start for a measurement");
+    omp_set_num_threads(cpu->base.threads);
     for (int i = 0; i < count && st == FSFM_OK; i++) {
         double gflops = 0;
-        st = measure_product(cpu, stream, &shapes[i], &gflops, err);
+        st = measure_product(cpu, engine, stream, &shapes[i], &gflops, err);
         *best_gflops = fmax(*best_gflops, gflops);
     }
-    omp_set_num_threads(1);
-    dnnl_stream_destroy(stream);
+    if (stream) dnnl_stream_destroy(stream);
+    if (engine) dnnl_engine_destroy(engine);
     return st;
 }
 

@@ -221,7 +221,7 @@ static void mean_piece(void *context, int64_t image, int thread)
     const fsfm_mean_args *a = w->args;
     const fsfm_act *x = fsfm_cpu_at(cpu, a->x, image * a->T * a->C);
     const float count = (float)(a->T - 1) + a->last_multiplicity;
-    float *sum = cpu->threads[thread].scratch;
+    float *sum = cpu->scratch[thread];
     cpu->kernels->to_float(a->C, fsfm_cpu_at(cpu, x, (a->T - 1) * a->C), sum);
     for (int64_t c = 0; c < a->C; c++) sum[c] *= a->last_multiplicity;
     cpu->kernels->column_sums(a->T - 1, a->C, a->C, x, sum);

@@ -86,4 +86,36 @@ ALWAYS_INLINE void vf_store_at(float *row, vf x, int64_t c, int64_t C)
         vf_store_part(row + c, x, C - c);
 }
 
+#if defined FSFM_BF16
+
+/* 2^x to 3e-6, for x <= 127; below -126 as there. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r (minimax).
+ */
+ALWAYS_INLINE vf act_exp2(vf x)
+{
+    const float round = 12582912.0f + 127.0f; /* see vf_exp */
+    const vf safe = vf_max(vf_set(-126.0f), x);
+    const vf shifted = safe + round;
+    const vf r = safe - (shifted - round);
+    vf p = vf_set(0.009570101276f);
+    p = p * r + 0.05591785908f;
+    p = p * r + 0.2402474433f;
+    p = p * r + 0.6931217909f;
+    p = p * r + 0.9999992847f;
+    return p * (vf)((vi)shifted << 23);
+}
+
+/* exp(x) as vf_exp, to 1e-5. */
+ALWAYS_INLINE vf act_exp(vf x)
+{
+    return (vf)((vi)act_exp2(x * LOG2E) & ~(vi)(x < -87.3f));
+}
+
+#else
+
+ALWAYS_INLINE vf act_exp(vf x)
+{
+    return vf_exp(x);
+}
+
+#endif
 #endif

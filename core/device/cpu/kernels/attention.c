@@ -7,7 +7,7 @@
  * scores of a block stay in the near caches. A bias row holds 0, log(last_multiplicity) at the last key and
  * -inf in the padding. */
 #include "core/device/cpu/kernels/table.h"
-#include "core/device/cpu/kernels/words.h"
+#include "core/device/cpu/kernels/transpose.h"
 
 enum { BLOCK = 48 }; /* even, so that no word reaches over a block's end */
 
@@ -112,34 +112,6 @@ static void pack_pairs(const head *h, int64_t T, const act *x, int64_t stride, w
         }
 }
 
-/* Four rows of four words transposed. */
-ALWAYS_INLINE void transpose_4x4(const word *x, int64_t stride, word *out, int64_t out_stride)
-{
-    const v4 a = *(const v4_unaligned *)x, b = *(const v4_unaligned *)(x + stride);
-    const v4 c = *(const v4_unaligned *)(x + 2 * stride), d = *(const v4_unaligned *)(x + 3 * stride);
-    const v4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-             ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const v4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-             cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(v4_unaligned *)out = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-    *(v4_unaligned *)(out + out_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-    *(v4_unaligned *)(out + 2 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-    *(v4_unaligned *)(out + 3 * out_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-}
-
-/* out (Dw, Tp) = rows (T, Dw) transposed. */
-static void pack_transposed(const head *h, const word *rows, word *out)
-{
-    const int64_t T = h->T / 4 * 4, Dw = h->Dw / 4 * 4;
-    for (int64_t d = 0; d < h->Dw; d++)
-        for (int64_t t = h->T; t < h->Tp; t++) out[d * h->Tp + t] = 0;
-    for (int64_t t = 0; t < T; t += 4)
-        for (int64_t d = 0; d < Dw; d += 4)
-            transpose_4x4(rows + t * h->Dw + d, h->Dw, out + d * h->Tp + t, h->Tp);
-    for (int64_t t = 0; t < h->T; t++)
-        for (int64_t d = t < T ? Dw : 0; d < h->Dw; d++) out[d * h->Tp + t] = rows[t * h->Dw + d];
-}
-
 /* p_rows = exp(scale p + bias - largest); sum gets the total. Returns the largest. */
 static float softmax_row(const head *h, float *p, word *p_rows, float *sum)
 {
@@ -151,7 +123,7 @@ static float softmax_row(const head *h, float *p, word *p_rows, float *sum)
     }
     const float largest = vf_largest(most);
     for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf e = vf_exp(vf_load(p + t) - largest);
+        const vf e = act_exp(vf_load(p + t) - largest);
         words_along(p_rows, t, e);
         total += e;
     }
@@ -171,7 +143,7 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
     set_bias(&h, args->last_multiplicity);
     pack_rows(&h, h.Tq, q, args->q_stride, h.q_rows);
     pack_rows(&h, h.T, (const act *)args->k + key, args->kv_stride, h.rows);
-    pack_transposed(&h, h.rows, h.k_t);
+    words_transpose(h.rows, h.Dw, h.T, h.Dw, h.k_t, h.Tp);
     pack_pairs(&h, h.T, (const act *)args->v + key, args->kv_stride, h.v_pairs);
     for (int64_t first = 0; first < h.Tq; first += BLOCK) {
         const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK;
@@ -205,7 +177,7 @@ typedef struct {
 ALWAYS_INLINE void softmax_backward(const head *h, int64_t i, int64_t t, row_constants row, vf *e, vf *d)
 {
     const vf score = vf_load(h->p + i * h->Tp + t) * h->scale + vf_load(h->bias + t);
-    *e = vf_exp(score - row.log_sum);
+    *e = act_exp(score - row.log_sum);
     *d = *e * (vf_load(h->ds + i * h->Tp + t) - row.delta);
 }
 
@@ -232,9 +204,9 @@ static void pack_backward(const head *h, const fsfm_attention_backward_args *arg
     pack_rows(h, h->Tq, q, args->q_stride, h->q_rows);
     pack_rows(h, h->Tq, dout, args->H * args->D, h->dout_rows);
     pack_rows(h, h->T, k, args->kv_stride, h->rows);
-    pack_transposed(h, h->rows, h->k_t);
+    words_transpose(h->rows, h->Dw, h->T, h->Dw, h->k_t, h->Tp);
     pack_rows(h, h->T, v, args->kv_stride, h->rows);
-    pack_transposed(h, h->rows, h->v_t);
+    words_transpose(h->rows, h->Dw, h->T, h->Dw, h->v_t, h->Tp);
     pack_pairs(h, h->T, k, args->kv_stride, h->k_pairs);
     pack_pairs(h, h->Tq, q, args->q_stride, h->q_pairs);
     pack_pairs(h, h->Tq, dout, args->H * args->D, h->dout_pairs);

@@ -10,9 +10,13 @@
 void KERNEL(layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows);
 void KERNEL(layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                 float *dweight, float *dbias);
+/* Blocks of rows; stride: from row to row, of every array. */
 void KERNEL(gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out);
+/* dx *= GELU'(x); active = GELU(x) where not NULL. */
 void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
                            fsfm_act *active);
+size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
+void KERNEL(product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
 size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
 void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t head, void *scratch);
 void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head,

@@ -89,6 +89,25 @@ ALWAYS_INLINE vf vf_max(vf a, vf b)
 #endif
 }
 
+/* Likewise. */
+ALWAYS_INLINE vf vf_min(vf a, vf b)
+{
+#if defined __AVX512F__
+    return _mm512_min_ps(a, b);
+#elif defined __AVX2__
+    return _mm256_min_ps(a, b);
+#elif defined __SSE2__
+    return _mm_min_ps(a, b);
+#else
+    return vf_select((vi)(a < b), a, b);
+#endif
+}
+
+ALWAYS_INLINE vf vf_abs(vf x)
+{
+    return (vf)((vi)x & INT32_MAX);
+}
+
 ALWAYS_INLINE vf vf_sqrt(vf x)
 {
 #if defined __AVX512F__
@@ -131,15 +150,17 @@ ALWAYS_INLINE double vd_total(vd x)
     return lane[0];
 }
 
+#define LOG2E 1.44269504f
+
 /* exp(x) for x <= 88, 0 below -87.3 (where results stop being normal numbers), NaN for NaN. x = n ln 2 + r,
  * |r| <= ln 2 / 2; exp(r) by a polynomial (minimax, 3e-9), 2^n by its bits. */
 ALWAYS_INLINE vf vf_exp(vf x)
 {
-    const float lowest = -87.3f, log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const float lowest = -87.3f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     const float round =
         12582912.0f + 127.0f; /* 1.5 * 2^23: adding it rounds to whole numbers, in the low bits */
     const vf safe = vf_max(vf_set(lowest), x);
-    const vf shifted = safe * log2e + round;
+    const vf shifted = safe * LOG2E + round;
     const vf n = shifted - round;
     const vf r = safe - n * ln2_high - n * ln2_low;
     vf p = vf_set(0.00138145984f);

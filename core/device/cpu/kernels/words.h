@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/words.h - what products of small matrices read: 32-bit words, each one float or two
+ * core/device/cpu/kernels/words.h - what products read: 32-bit words, each one float or two
  * bfloat16 that stand next to each other along the depth of the product. */
 #ifndef FSFM_CORE_DEVICE_CPU_KERNELS_WORDS_H
 #define FSFM_CORE_DEVICE_CPU_KERNELS_WORDS_H
@@ -63,6 +63,19 @@ ALWAYS_INLINE vu words_across(vf even, vf odd)
 #else
     (void)odd;
     return (vu)even;
+#endif
+}
+
+/* The same of numbers in memory. */
+ALWAYS_INLINE vu words_zip(const act *even, const act *odd)
+{
+#if defined FSFM_BF16
+    const __m512i lower = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)even));
+    const __m512i upper = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)odd));
+    return (vu)_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16));
+#else
+    (void)odd;
+    return (vu)vf_load(even);
 #endif
 }
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/kernels/product.c - a block of a large product.
+ *
+ * The right factor is packed, a panel of columns at a time, into words along the depth; the
+ * left one is read where it lies if its words stand along the depth there, else it is packed too, once a
+ * block: into strips of STRIP rows, or, for odd depths in bfloat16, row by row. An element of c is one sum
+ * down the depth, rounded once; where the left factor is transposed (gradients of weights, over all tokens)
+ * the depth goes by chunks, so that a chunk of both factors stays in cache, and each chunk adds to c. */
+#include "core/device/cpu/kernels/table.h"
+#include "core/device/cpu/kernels/tile.h"
+#include "core/device/cpu/kernels/transpose.h"
+
+enum { PANEL = NV * VW, STRIP = 3 * VW, CHUNK = 512 /* words */ };
+_Static_assert(STRIP % MR == 0, "tiles do not reach over strips");
+enum { LINE = 64 /* bytes of a cache line */, AHEAD = 16 /* words of depth, of reads that are asked for */ };
+
+/* The words of a block's depth that are at work: those of the numbers [first, first + count). */
+typedef struct {
+    int64_t first, count, words;
+} depth_chunk;
+
+/* The left factor as tiles read it: row i at a + (i / STRIP) strip + (i % STRIP) row. */
+typedef struct {
+    const word *a;
+    int64_t strip, row, step;
+} left_factor;
+
+static bool is_odd(int64_t count)
+{
+    return count % PER_WORD != 0;
+}
+
+static int64_t chunk_words(const fsfm_cpu_product *p)
+{
+    const int64_t words = words_of(p->K);
+    return p->a_transposed && words > CHUNK ? CHUNK : words;
+}
+
+size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_block)
+{
+    const int64_t words = chunk_words(p), strips = (row_block + STRIP - 1) / STRIP;
+    const int64_t left = p->a_transposed || is_odd(p->K) ? strips * STRIP * words : 0;
+    return (size_t)(PANEL * words + left) * sizeof(word);
+}
+
+/* Asks for size_bytes from where reads or writes will follow: rows lie far apart, which no processor guesses.
+ */
+ALWAYS_INLINE void prefetch_row(const void *at, int64_t size_bytes)
+{
+    for (int64_t i = 0; i < size_bytes; i += LINE) __builtin_prefetch((const char *)at + i);
+}
+
+/* Numbers k and k + 1 of row, of count, as a word. */
+ALWAYS_INLINE word word_at(const act *row, int64_t k, int64_t count)
+{
+    word x = 0;
+    memcpy(&x, row + k, (size_t)(count - k < PER_WORD ? count - k : PER_WORD) * sizeof *row);
+    return x;
+}
+
+/* Words across rows even and odd (NULL: there is none) from column first on, padded with zeros to width. */
+static void pack_edge(const act *even, const act *odd, int64_t first, int64_t columns, int64_t width,
+                      word *out)
+{
+    for (int64_t c = first; c < width; c += VW) {
+        const vf lower = c < columns ? act_load_at(even, c, columns) : (vf){0};
+        const vf upper = c < columns && odd ? act_load_at(odd, c, columns) : (vf){0};
+        words_store(out + c, words_across(lower, upper));
+    }
+}
+
+/* out (words, width) = columns of x (K, stride), padded with zeros; width is a multiple of VW. */
+static void pack_down(const act *x, int64_t stride, int64_t columns, int64_t width, const depth_chunk *depth,
+                      word *out)
+{
+    const int64_t whole = columns / VW * VW, step = PER_WORD * stride;
+    const act *row = x + depth->first * stride;
+    int64_t left = depth->count;
+    for (; left >= PER_WORD; left -= PER_WORD, row += step, out += width) {
+        for (int64_t i = 0; i < PER_WORD; i++)
+            prefetch_row(row + AHEAD * step + i * stride, columns * (int64_t)sizeof *row);
+        for (int64_t c = 0; c < whole; c += VW) words_store(out + c, words_zip(row + c, row + stride + c));
+        if (whole < width) pack_edge(row, row + stride, whole, columns, width, out);
+    }
+    if (left > 0) pack_edge(row, NULL, 0, columns, width, out);
+}
+
+/* out (words, width) = rows (columns, K) turned round, padded with zeros. */
+static void pack_turned(const act *rows, int64_t K, int64_t columns, int64_t width, word *out)
+{
+    const int64_t words = words_of(K);
+    if (!is_odd(K))
+        words_transpose((const void *)rows, words, columns, words, out, width);
+    else
+        for (int64_t n = 0; n < width; n++)
+            for (int64_t k = 0; k < words; k++)
+                out[k * width + n] = n < columns ? word_at(rows + n * K, k * PER_WORD, K) : 0;
+}
+
+static void pack_panel(const fsfm_cpu_product *p, const depth_chunk *depth, int64_t column, int64_t columns,
+                       int64_t width, word *out)
+{
+    const act *b = p->b;
+    if (p->b_transposed)
+        pack_turned(b + column * p->K, p->K, columns, width, out);
+    else
+        pack_down(b + column, p->N, columns, width, depth, out);
+}
+
+static left_factor pack_strips(const fsfm_cpu_product *p, const fsfm_cpu_block *block,
+                               const depth_chunk *depth, word *out)
+{
+    const left_factor left = {out, depth->words * STRIP, 1, STRIP};
+    for (int64_t i = 0; i < block->rows; i += STRIP, out += left.strip) {
+        const int64_t rows = block->rows - i < STRIP ? block->rows - i : STRIP;
+        pack_down((const act *)p->a + block->row + i, p->M, rows, STRIP, depth, out);
+    }
+    return left;
+}
+
+static left_factor pack_rows(const fsfm_cpu_product *p, const fsfm_cpu_block *block, word *out)
+{
+    const int64_t words = words_of(p->K);
+    const act *a = (const act *)p->a + block->row * p->K;
+    for (int64_t i = 0; i < block->rows; i++)
+        for (int64_t k = 0; k < words; k++) out[i * words + k] = word_at(a + i * p->K, k * PER_WORD, p->K);
+    return (left_factor){out, words * STRIP, words, 1};
+}
+
+static left_factor left_of(const fsfm_cpu_product *p, const fsfm_cpu_block *block, const depth_chunk *depth,
+                           word *scratch)
+{
+    if (p->a_transposed) return pack_strips(p, block, depth, scratch);
+    if (is_odd(p->K)) return pack_rows(p, block, scratch);
+    const int64_t words = words_of(p->K);
+    const void *a = (const act *)p->a + block->row * p->K;
+    return (left_factor){a, words * STRIP, words, 1};
+}
+
+/* A panel of c at work: its first column, how many there are, and how many with the padding. */
+typedef struct {
+    const fsfm_cpu_product *product;
+    const float *bias; /* of its first column; NULL in all chunks but the first */
+    const void *added;
+    int64_t column, columns, width;
+    const word *b; /* (words, width) */
+} panel;
+
+/* Whole vectors of c = start + a b (+ added); start: of one row, NULL for zeros. */
+typedef struct {
+    tile_factors factors;
+    const float *start, *added;
+    void *c;
+    int64_t c_row;
+} tile;
+
+ALWAYS_INLINE void tile_sums(const int rows, const int vectors, const tile *t, vf sum[MR][NV])
+{
+    UNROLL for (int j = 0; j < vectors; j++)
+    {
+        const vf start = t->start ? vf_load(t->start + j * VW) : (vf){0};
+        UNROLL for (int i = 0; i < rows; i++) sum[i][j] = start;
+    }
+    tile_multiply(rows, vectors, &t->factors, sum);
+}
+
+#define FLOAT_TILE(rows, vectors)                                                          \
+    static void float_##rows##_##vectors(const tile *t)                                    \
+    {                                                                                      \
+        vf sum[MR][NV];                                                                    \
+        float *c = t->c;                                                                   \
+        tile_sums(rows, vectors, t, sum);                                                  \
+        UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++) \
+            vf_store(c + i * t->c_row + j * VW, sum[i][j]);                                \
+    }
+#define SUM_TILE(rows, vectors)                                                                         \
+    static void sum_##rows##_##vectors(const tile *t)                                                   \
+    {                                                                                                   \
+        vf sum[MR][NV];                                                                                 \
+        float *c = t->c;                                                                                \
+        tile_sums(rows, vectors, t, sum);                                                               \
+        UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++)              \
+            vf_store(c + i * t->c_row + j * VW, sum[i][j] + vf_load(t->added + i * t->c_row + j * VW)); \
+    }
+#define ACT_TILE(rows, vectors)                                                            \
+    static void act_##rows##_##vectors(const tile *t)                                      \
+    {                                                                                      \
+        vf sum[MR][NV];                                                                    \
+        act *c = t->c;                                                                     \
+        tile_sums(rows, vectors, t, sum);                                                  \
+        UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++) \
+            act_store(c + i * t->c_row + j * VW, sum[i][j]);                               \
+    }
+TILE_SIZES(FLOAT_TILE)
+TILE_SIZES(SUM_TILE)
+TILE_SIZES(ACT_TILE)
+
+typedef void tile_fn(const tile *);
+static tile_fn *const float_tiles[MR][NV] = TILE_TABLE(float), *const sum_tiles[MR][NV] = TILE_TABLE(sum),
+                      *const act_tiles[MR][NV] = TILE_TABLE(act);
+
+/* Sums of a row into c, where they do not go there straight. */
+static void finish_row(const panel *n, int64_t row, const float *sums)
+{
+    const fsfm_cpu_product *p = n->product;
+    const int64_t first = row * p->N + n->column;
+    for (int64_t c = 0; c < n->columns; c += VW) {
+        vf x = vf_load(sums + c);
+        if (n->bias) x += vf_load_at(n->bias, c, n->columns);
+        if (p->c_is_float) {
+            if (n->added) x += vf_load_at((const float *)n->added + first, c, n->columns);
+            vf_store_at((float *)p->c + first, x, c, n->columns);
+        } else {
+            if (n->added) x += act_load_at((const act *)n->added + first, c, n->columns);
+            act_store_at((act *)p->c + first, x, c, n->columns);
+        }
+    }
+}
+
+/* Tiles of c that are no whole vectors, or have numbers in compute precision added, by way of sums. */
+static void indirect_tile(const panel *n, int64_t row, int64_t rows, tile *t)
+{
+    float sums[MR][PANEL] __attribute__((aligned(64)));
+    t->c = sums;
+    t->c_row = PANEL;
+    /* cppcheck-suppress negativeIndex ; rows >= 1 */
+    float_tiles[rows - 1][n->width / VW - 1](t);
+    for (int64_t i = 0; i < rows; i++) finish_row(n, row + i, sums[i]);
+}
+
+static void direct_tile(const panel *n, int64_t row, int64_t rows, tile *t)
+{
+    const fsfm_cpu_product *p = n->product;
+    const int64_t first = row * p->N + n->column, vectors = n->width / VW;
+    t->start = n->bias;
+    t->c_row = p->N;
+    t->c = p->c_is_float ? (void *)((float *)p->c + first) : (void *)((act *)p->c + first);
+    if (n->added) t->added = (const float *)n->added + first;
+    tile_fn *const(*tiles)[NV] = n->added ? sum_tiles : p->c_is_float ? float_tiles : act_tiles;
+    /* cppcheck-suppress negativeIndex ; rows >= 1 */
+    tiles[rows - 1][vectors - 1](t);
+}
+
+/* What follows from a tile of c. */
+static void activate_tile(const panel *n, int64_t row, int64_t rows)
+{
+    const fsfm_cpu_product *p = n->product;
+    const int64_t first = row * p->N + n->column;
+    act *active = p->active ? (act *)p->active + first : NULL;
+    if (p->hidden) KERNEL(gelu_backward)
+    (rows, n->columns, p->N, (const act *)p->hidden + first, (act *)p->c + first, active);
+    else if (active) KERNEL(gelu)(rows, n->columns, p->N, (const act *)p->c + first, active);
+}
+
+/* What a tile will read, and write by less than a cache line at a time, while the sums are computed. Inlined,
+ * as gcc 12 takes a function that only prefetches for one without effect. */
+ALWAYS_INLINE void prefetch_tile(const panel *n, int64_t row, int64_t rows)
+{
+    const fsfm_cpu_product *p = n->product;
+    const int64_t number_bytes = p->c_is_float ? sizeof(float) : sizeof(act);
+    const bool writes = VW * number_bytes < LINE;
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t first = (row + i) * p->N + n->column;
+        if (writes) prefetch_row((char *)p->c + first * number_bytes, n->columns * number_bytes);
+        if (n->added) prefetch_row((const char *)n->added + first * number_bytes, n->columns * number_bytes);
+        if (p->hidden) prefetch_row((const act *)p->hidden + first, n->columns * number_bytes);
+        if (writes && p->active) prefetch_row((act *)p->active + first, n->columns * number_bytes);
+    }
+}
+
+static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const left_factor *left,
+                           int64_t words)
+{
+    const fsfm_cpu_product *p = n->product;
+    const bool is_direct = n->width == n->columns && (p->c_is_float || !n->added);
+    for (int64_t i = 0; i < block->rows; i += MR) {
+        const int64_t row = block->row + i, rows = block->rows - i < MR ? block->rows - i : MR;
+        const word *a = left->a + i / STRIP * left->strip + i % STRIP * left->row;
+        tile t = {.factors = {words, a, left->row, left->step, n->b, n->width}};
+        prefetch_tile(n, row, rows);
+        if (is_direct)
+            direct_tile(n, row, rows, &t);
+        else
+            indirect_tile(n, row, rows, &t);
+        activate_tile(n, row, rows);
+    }
+}
+
+void KERNEL(product)(const fsfm_cpu_product *p, const fsfm_cpu_block *block, void *scratch)
+{
+    const int64_t most = chunk_words(p);
+    word *packed = scratch, *left_scratch = packed + PANEL * most;
+    for (int64_t first = 0; first < p->K; first += most * PER_WORD) {
+        const int64_t rest = p->K - first, count = rest < most * PER_WORD ? rest : most * PER_WORD;
+        const depth_chunk depth = {first, count, words_of(count)};
+        const left_factor left = left_of(p, block, &depth, left_scratch);
+        for (int64_t done = 0; done < block->columns; done += PANEL) {
+            const int64_t columns = block->columns - done < PANEL ? block->columns - done : PANEL;
+            const panel n = {.product = p,
+                             .bias = first == 0 && p->bias ? p->bias + block->column + done : NULL,
+                             .added = first > 0 ? p->c : p->added,
+                             .column = block->column + done,
+                             .columns = columns,
+                             .width = (columns + VW - 1) / VW * VW,
+                             .b = packed};
+            pack_panel(p, &depth, n.column, columns, n.width, packed);
+            multiply_panel(&n, block, &left, depth.words);
+        }
+    }
+}
