@@ -3,10 +3,15 @@
 
 #include "core/base/status.h"
 
+/* Blocks of whole pages would all begin at the same place in a page, and a processor that compares the low
+ * bits of addresses first would hold loads from one back for stores to another. */
+enum { PAGE = 4096, STAGGER = 768 };
+
 void *fsfm_arena_bytes(fsfm_arena *arena, size_t size_bytes)
 {
     char *at = arena->base ? arena->base + arena->used_bytes : NULL;
     arena->used_bytes += (size_bytes + FSFM_ARENA_ALIGN - 1) / FSFM_ARENA_ALIGN * FSFM_ARENA_ALIGN;
+    if (size_bytes >= PAGE && arena->used_bytes % PAGE == 0) arena->used_bytes += STAGGER;
     FSFM_ASSERT(!arena->base || arena->used_bytes <= arena->limit_bytes);
     return at;
 }

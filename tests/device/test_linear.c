@@ -74,7 +74,7 @@ static void linear_case(device_case *c, const int64_t *sizes)
         if (f != ACTIVE) continue;
         take_over(c, out);
         ref_gelu(N * Cout, out->want, active->want);
-        case_check(c, active, "active", case_gelu_rtol(c), 1e-7);
+        case_check(c, active, "active", case_gelu_rtol(c), case_gelu_atol(c));
     }
 }
 
@@ -133,7 +133,7 @@ static void hidden_case(device_case *c, const int64_t *sizes)
         if (c->dev->threads > 1) continue;
         if (again) {
             ref_gelu(N * Cin, hidden->want, x->want);
-            case_check(c, x, "active", case_gelu_rtol(c), 1e-7);
+            case_check(c, x, "active", case_gelu_rtol(c), case_gelu_atol(c));
             take_over(c, x);
         }
         for (int64_t i = 0; i < N * Cin; i++) dx_of_x->want[i] = 0.0;

@@ -242,6 +242,11 @@ double case_gelu_rtol(const device_case *c)
     return c->is_bf16 ? 1e-4 : 2e-7;
 }
 
+double case_gelu_atol(const device_case *c)
+{
+    return c->is_bf16 ? 5e-6 : 1e-7;
+}
+
 /* Written so that NaN fails on either side. */
 void case_check(device_case *c, const case_array *array, const char *name, double rtol, double atol)
 {

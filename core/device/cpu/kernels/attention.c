@@ -16,7 +16,7 @@ typedef struct {
     float scale;
     float *bias;                                 /* (Tp) */
     word *q_rows, *dout_rows;                    /* (Tq, Dw) */
-    word *rows;                                  /* (T, Dw): k, then v, on their way to be transposed */
+    word *rows;                                  /* (T, Dw): k, then v, where they are not turned in place */
     word *k_t, *v_t;                             /* (Dw, Tp) */
     word *k_pairs, *v_pairs;                     /* (words of T, Dp) */
     word *q_pairs, *dout_pairs;                  /* (words of Tq, Dp) */
@@ -101,6 +101,28 @@ static void pack_rows(const head *h, int64_t T, const act *x, int64_t stride, wo
     }
 }
 
+/* Rows (T, Dw) of words, row words apart. */
+typedef struct {
+    const word *at;
+    int64_t row;
+} word_rows;
+
+/* x (T, D), from rows of stride: where it lies if its rows are whole words there, else packed in scratch. */
+static word_rows rows_of(const head *h, int64_t T, const act *x, int64_t stride, word *scratch)
+{
+    const void *in_place = x;
+    if (h->D % PER_WORD == 0 && stride % PER_WORD == 0) return (word_rows){in_place, stride / PER_WORD};
+    pack_rows(h, T, x, stride, scratch);
+    return (word_rows){scratch, h->Dw};
+}
+
+/* out (Dw, Tp) = x (T, D) turned round, from rows of stride. */
+static void pack_turned(const head *h, const act *x, int64_t stride, word *out)
+{
+    const word_rows rows = rows_of(h, h->T, x, stride, h->rows);
+    words_transpose(rows.at, rows.row, h->T, h->Dw, out, h->Tp);
+}
+
 /* out (words of T, Dp) = x (T, D), from rows of stride. */
 static void pack_pairs(const head *h, int64_t T, const act *x, int64_t stride, word *out)
 {
@@ -141,14 +163,14 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
     act *out = (act *)args->out + image * args->Tq * C + channel;
     float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
     set_bias(&h, args->last_multiplicity);
-    pack_rows(&h, h.Tq, q, args->q_stride, h.q_rows);
-    pack_rows(&h, h.T, (const act *)args->k + key, args->kv_stride, h.rows);
-    words_transpose(h.rows, h.Dw, h.T, h.Dw, h.k_t, h.Tp);
+    const word_rows q_rows = rows_of(&h, h.Tq, q, args->q_stride, h.q_rows);
+    pack_turned(&h, (const act *)args->k + key, args->kv_stride, h.k_t);
     pack_pairs(&h, h.T, (const act *)args->v + key, args->kv_stride, h.v_pairs);
     for (int64_t first = 0; first < h.Tq; first += BLOCK) {
         const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK;
         float inverse[BLOCK];
-        KERNEL(multiply)(rows, h.Tp, h.Dw, h.q_rows + first * h.Dw, h.Dw, 1, h.k_t, h.Tp, h.p, h.Tp, false);
+        KERNEL(multiply)
+        (rows, h.Tp, h.Dw, q_rows.at + first * q_rows.row, q_rows.row, 1, h.k_t, h.Tp, h.p, h.Tp, false);
         for (int64_t i = 0; i < rows; i++) {
             float sum;
             const float largest = softmax_row(&h, h.p + i * h.Tp, h.p_rows + i * Pw, &sum);
@@ -201,12 +223,8 @@ static void pack_backward(const head *h, const fsfm_attention_backward_args *arg
                           const act *v, const act *dout)
 {
     set_bias(h, args->last_multiplicity);
-    pack_rows(h, h->Tq, q, args->q_stride, h->q_rows);
-    pack_rows(h, h->Tq, dout, args->H * args->D, h->dout_rows);
-    pack_rows(h, h->T, k, args->kv_stride, h->rows);
-    words_transpose(h->rows, h->Dw, h->T, h->Dw, h->k_t, h->Tp);
-    pack_rows(h, h->T, v, args->kv_stride, h->rows);
-    words_transpose(h->rows, h->Dw, h->T, h->Dw, h->v_t, h->Tp);
+    pack_turned(h, k, args->kv_stride, h->k_t);
+    pack_turned(h, v, args->kv_stride, h->v_t);
     pack_pairs(h, h->T, k, args->kv_stride, h->k_pairs);
     pack_pairs(h, h->Tq, q, args->q_stride, h->q_pairs);
     pack_pairs(h, h->Tq, dout, args->H * args->D, h->dout_pairs);
@@ -230,8 +248,10 @@ void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_
                   key = image * args->T * args->kv_stride + channel, at = image * args->Tq * C + channel;
     const act *out = (const act *)args->out + at, *dout = (const act *)args->dout + at;
     const float *log_sum = args->log_sum + (image * args->H + head_index) * args->Tq;
-    pack_backward(&h, args, (const act *)args->q + query, (const act *)args->k + key,
-                  (const act *)args->v + key, dout);
+    const act *q = (const act *)args->q + query;
+    const word_rows q_rows = rows_of(&h, h.Tq, q, args->q_stride, h.q_rows);
+    const word_rows dout_rows = rows_of(&h, h.Tq, dout, C, h.dout_rows);
+    pack_backward(&h, args, q, (const act *)args->k + key, (const act *)args->v + key, dout);
     for (int64_t first = 0; first < h.Tq; first += BLOCK) {
         const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK, depth = words_of(rows);
         const int64_t first_pair = first / PER_WORD * h.Dp;
@@ -239,9 +259,11 @@ void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_
         for (int64_t i = 0; i < rows; i++)
             row[i] = (row_constants){log_sum[first + i],
                                      dot_row(dout + (first + i) * C, out + (first + i) * C, h.D)};
-        KERNEL(multiply)(rows, h.Tp, h.Dw, h.q_rows + first * h.Dw, h.Dw, 1, h.k_t, h.Tp, h.p, h.Tp, false);
         KERNEL(multiply)
-        (rows, h.Tp, h.Dw, h.dout_rows + first * h.Dw, h.Dw, 1, h.v_t, h.Tp, h.ds, h.Tp, false);
+        (rows, h.Tp, h.Dw, q_rows.at + first * q_rows.row, q_rows.row, 1, h.k_t, h.Tp, h.p, h.Tp, false);
+        KERNEL(multiply)
+        (rows, h.Tp, h.Dw, dout_rows.at + first * dout_rows.row, dout_rows.row, 1, h.v_t, h.Tp, h.ds, h.Tp,
+         false);
         for (int64_t i = 0; i < rows; i += PER_WORD) softmax_backward_rows(&h, i, rows, row);
         KERNEL(multiply)(rows, h.Dp, words_of(h.T), h.ds_rows, Pw, 1, h.k_pairs, h.Dp, h.o, h.Dp, false);
         unpack(&h, rows, h.o, h.scale, (act *)args->dq + query + first * args->q_stride, args->q_stride);

@@ -58,7 +58,8 @@ ALWAYS_INLINE word word_at(const act *row, int64_t k, int64_t count)
     return x;
 }
 
-/* Words across rows even and odd (NULL: there is none) from column first on, padded with zeros to width. */
+/* Words across rows even and odd (NULL: there is none), of columns from first on, padded with zeros to width.
+ */
 static void pack_edge(const act *even, const act *odd, int64_t first, int64_t columns, int64_t width,
                       word *out)
 {
@@ -69,20 +70,29 @@ static void pack_edge(const act *even, const act *odd, int64_t first, int64_t co
     }
 }
 
-/* out (words, width) = columns of x (K, stride), padded with zeros; width is a multiple of VW. */
-static void pack_down(const act *x, int64_t stride, int64_t columns, int64_t width, const depth_chunk *depth,
-                      word *out)
+/* out (words, width) = columns of x (K, stride), padded with zeros; width is a multiple of VW. In strips: one
+ * of so many columns after the other, strip words apart. Rows are read as a whole, which is when processors
+ * fetch ahead. */
+ALWAYS_INLINE void pack_down(const act *x, int64_t stride, int64_t columns, int64_t width, int64_t strip,
+                             const depth_chunk *depth, word *out)
 {
-    const int64_t whole = columns / VW * VW, step = PER_WORD * stride;
+    const int64_t step = PER_WORD * stride;
     const act *row = x + depth->first * stride;
     int64_t left = depth->count;
-    for (; left >= PER_WORD; left -= PER_WORD, row += step, out += width) {
+    for (; left > 0; left -= PER_WORD, row += step, out += width) {
+        const act *next = left >= PER_WORD ? row + (PER_WORD - 1) * stride : NULL;
+        word *to = out;
         for (int64_t i = 0; i < PER_WORD; i++)
             prefetch_row(row + AHEAD * step + i * stride, columns * (int64_t)sizeof *row);
-        for (int64_t c = 0; c < whole; c += VW) words_store(out + c, words_zip(row + c, row + stride + c));
-        if (whole < width) pack_edge(row, row + stride, whole, columns, width, out);
+        for (int64_t first = 0; first < columns; first += width, to += strip) {
+            const int64_t rest = columns - first;
+            if (next && rest >= width)
+                for (int64_t c = 0; c < width; c += VW)
+                    words_store(to + c, words_zip(row + first + c, next + first + c));
+            else
+                pack_edge(row + first, next ? next + first : NULL, 0, rest, width, to);
+        }
     }
-    if (left > 0) pack_edge(row, NULL, 0, columns, width, out);
 }
 
 /* out (words, width) = rows (columns, K) turned round, padded with zeros. */
@@ -104,17 +114,14 @@ static void pack_panel(const fsfm_cpu_product *p, const depth_chunk *depth, int6
     if (p->b_transposed)
         pack_turned(b + column * p->K, p->K, columns, width, out);
     else
-        pack_down(b + column, p->N, columns, width, depth, out);
+        pack_down(b + column, p->N, columns, width, 0, depth, out);
 }
 
 static left_factor pack_strips(const fsfm_cpu_product *p, const fsfm_cpu_block *block,
                                const depth_chunk *depth, word *out)
 {
     const left_factor left = {out, depth->words * STRIP, 1, STRIP};
-    for (int64_t i = 0; i < block->rows; i += STRIP, out += left.strip) {
-        const int64_t rows = block->rows - i < STRIP ? block->rows - i : STRIP;
-        pack_down((const act *)p->a + block->row + i, p->M, rows, STRIP, depth, out);
-    }
+    pack_down((const act *)p->a + block->row, p->M, block->rows, STRIP, left.strip, depth, out);
     return left;
 }
 
