@@ -52,8 +52,8 @@ void case_end(device_case *c);
 /* Runs fn(c, sizes) with 1, 2 and 5 threads; equal bits are asserted. */
 void case_run(case_fn fn, const int64_t *sizes);
 
-/* The errors of GELU that are allowed before it is rounded: in bf16 no more digits are computed than leave the
- * rounding (4e-3) what it is. */
+/* The errors of GELU that are allowed before it is rounded: in bf16 no more digits are computed than leave
+ * the rounding (4e-3) what it is. */
 double case_gelu_rtol(const device_case *c);
 double case_gelu_atol(const device_case *c);
 

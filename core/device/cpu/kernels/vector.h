@@ -132,7 +132,7 @@ ALWAYS_INLINE vf vf_lookup(const float table[16], vi index)
     const vf high = _mm256_permutevar8x32_ps(vf_load(table + 8), (__m256i)index);
     return _mm256_blendv_ps(low, high, (__m256)(index << 28));
 #else
-    vf x;
+    vf x = {0};
     for (int i = 0; i < VW; i++) x[i] = table[index[i] & 15];
     return x;
 #endif
