@@ -86,11 +86,14 @@ ALWAYS_INLINE void vf_store_at(float *row, vf x, int64_t c, int64_t C)
         vf_store_part(row + c, x, C - c);
 }
 
+/* act_exp(x): powers of a base that suits the precision, whose natural logarithm is EXP_BASE_LOG. */
 #if defined FSFM_BF16
+
+#define EXP_BASE_LOG 0.693147181f /* of 2 */
 
 /* 2^x to 3e-6, for x <= 127; below -126 as there. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r (minimax).
  */
-ALWAYS_INLINE vf act_exp2(vf x)
+ALWAYS_INLINE vf act_exp(vf x)
 {
     const float round = 12582912.0f + 127.0f; /* see vf_exp */
     const vf safe = vf_max(vf_set(-126.0f), x);
@@ -104,13 +107,9 @@ ALWAYS_INLINE vf act_exp2(vf x)
     return p * (vf)((vi)shifted << 23);
 }
 
-/* exp(x) as vf_exp, to 1e-5. */
-ALWAYS_INLINE vf act_exp(vf x)
-{
-    return (vf)((vi)act_exp2(x * LOG2E) & ~(vi)(x < -87.3f));
-}
-
 #else
+
+#define EXP_BASE_LOG 1.0f /* of e */
 
 ALWAYS_INLINE vf act_exp(vf x)
 {

@@ -5,7 +5,7 @@
  * transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole vectors, w: counted
  * in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows from them, so that the
  * scores of a block stay in the near caches. A bias row holds 0, log(last_multiplicity) at the last key and
- * -inf in the padding. */
+ * -inf in the padding; it and the scale are such that scores are logarithms to the base of act_exp(). */
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/transpose.h"
 
@@ -13,7 +13,7 @@ enum { BLOCK = 48 }; /* even, so that no word reaches over a block's end */
 
 typedef struct {
     int64_t Tq, T, D, Tp, Dp, Dw;
-    float scale;
+    float scale, score_scale;
     float *bias;                                 /* (Tp) */
     word *q_rows, *dout_rows;                    /* (Tq, Dw) */
     word *rows;                                  /* (T, Dw): k, then v, where they are not turned in place */
@@ -49,6 +49,7 @@ static head head_layout(int64_t Tq, int64_t T, int64_t D, bool backward, word *b
 {
     head h = {.Tq = Tq, .T = T, .D = D, .Tp = padded(T), .Dp = padded(D), .Dw = words_of(D)};
     h.scale = 1.0f / sqrtf((float)D);
+    h.score_scale = h.scale / EXP_BASE_LOG;
     *used = 0;
     h.bias = take(base, used, h.Tp);
     h.q_rows = take(base, used, Tq * h.Dw);
@@ -85,7 +86,7 @@ size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool ba
 static void set_bias(const head *h, float last_multiplicity)
 {
     for (int64_t t = 0; t < h->Tp; t++) h->bias[t] = t < h->T ? 0.0f : -INFINITY;
-    h->bias[h->T - 1] = logf(last_multiplicity);
+    h->bias[h->T - 1] = logf(last_multiplicity) / EXP_BASE_LOG;
 }
 
 /* out (T, Dw) = x, from rows of stride. */
@@ -134,18 +135,20 @@ static void pack_pairs(const head *h, int64_t T, const act *x, int64_t stride, w
         }
 }
 
-/* p_rows = exp(scale p + bias - largest); sum gets the total. Returns the largest. */
-static float softmax_row(const head *h, float *p, word *p_rows, float *sum)
+/* Scores of a row at t. */
+ALWAYS_INLINE vf scores_at(const head *h, const float *p, int64_t t)
+{
+    return vf_load(p + t) * h->score_scale + vf_load(h->bias + t);
+}
+
+/* p_rows = act_exp(scores - largest); sum gets the total. Returns the largest. */
+static float softmax_row(const head *h, const float *p, word *p_rows, float *sum)
 {
     vf most = vf_set(-INFINITY), total = {0};
-    for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf score = vf_load(p + t) * h->scale + vf_load(h->bias + t);
-        vf_store(p + t, score);
-        most = vf_max(most, score);
-    }
+    for (int64_t t = 0; t < h->Tp; t += VW) most = vf_max(most, scores_at(h, p, t));
     const float largest = vf_largest(most);
     for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf e = act_exp(vf_load(p + t) - largest);
+        const vf e = act_exp(scores_at(h, p, t) - largest);
         words_along(p_rows, t, e);
         total += e;
     }
@@ -160,12 +163,13 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
     const int64_t C = args->H * args->D, Pw = words_of(h.Tp), channel = head_index * h.D;
     const int64_t key = image * args->T * args->kv_stride + channel;
     const act *q = (const act *)args->q + image * args->Tq * args->q_stride + channel;
+    const act *k = (const act *)args->k + key, *v = (const act *)args->v + key;
     act *out = (act *)args->out + image * args->Tq * C + channel;
     float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
     set_bias(&h, args->last_multiplicity);
     const word_rows q_rows = rows_of(&h, h.Tq, q, args->q_stride, h.q_rows);
-    pack_turned(&h, (const act *)args->k + key, args->kv_stride, h.k_t);
-    pack_pairs(&h, h.T, (const act *)args->v + key, args->kv_stride, h.v_pairs);
+    pack_turned(&h, k, args->kv_stride, h.k_t);
+    pack_pairs(&h, h.T, v, args->kv_stride, h.v_pairs);
     for (int64_t first = 0; first < h.Tq; first += BLOCK) {
         const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK;
         float inverse[BLOCK];
@@ -175,7 +179,7 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
             float sum;
             const float largest = softmax_row(&h, h.p + i * h.Tp, h.p_rows + i * Pw, &sum);
             inverse[i] = 1.0f / sum;
-            if (log_sum) log_sum[first + i] = largest + logf(sum);
+            if (log_sum) log_sum[first + i] = largest * EXP_BASE_LOG + logf(sum);
         }
         KERNEL(multiply)(rows, h.Dp, words_of(h.T), h.p_rows, Pw, 1, h.v_pairs, h.Dp, h.o, h.Dp, false);
         for (int64_t i = 0; i < rows; i++)
@@ -192,14 +196,14 @@ static float dot_row(const act *x, const act *y, int64_t D)
 }
 
 typedef struct {
-    float log_sum, delta; /* delta = dout . out of the row */
+    float log_sum; /* of the softmax's denominator, to the base of act_exp() */
+    float delta;   /* dout . out */
 } row_constants;
 
 /* e = softmax of the scores in p; d = e (ds - delta), with the gradient of e in ds. */
 ALWAYS_INLINE void softmax_backward(const head *h, int64_t i, int64_t t, row_constants row, vf *e, vf *d)
 {
-    const vf score = vf_load(h->p + i * h->Tp + t) * h->scale + vf_load(h->bias + t);
-    *e = act_exp(score - row.log_sum);
+    *e = act_exp(scores_at(h, h->p + i * h->Tp, t) - row.log_sum);
     *d = *e * (vf_load(h->ds + i * h->Tp + t) - row.delta);
 }
 
@@ -248,16 +252,17 @@ void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_
                   key = image * args->T * args->kv_stride + channel, at = image * args->Tq * C + channel;
     const act *out = (const act *)args->out + at, *dout = (const act *)args->dout + at;
     const float *log_sum = args->log_sum + (image * args->H + head_index) * args->Tq;
-    const act *q = (const act *)args->q + query;
+    const act *q = (const act *)args->q + query, *k = (const act *)args->k + key,
+              *v = (const act *)args->v + key;
     const word_rows q_rows = rows_of(&h, h.Tq, q, args->q_stride, h.q_rows);
     const word_rows dout_rows = rows_of(&h, h.Tq, dout, C, h.dout_rows);
-    pack_backward(&h, args, q, (const act *)args->k + key, (const act *)args->v + key, dout);
+    pack_backward(&h, args, q, k, v, dout);
     for (int64_t first = 0; first < h.Tq; first += BLOCK) {
         const int64_t rows = h.Tq - first < BLOCK ? h.Tq - first : BLOCK, depth = words_of(rows);
         const int64_t first_pair = first / PER_WORD * h.Dp;
         row_constants row[BLOCK];
         for (int64_t i = 0; i < rows; i++)
-            row[i] = (row_constants){log_sum[first + i],
+            row[i] = (row_constants){log_sum[first + i] / EXP_BASE_LOG,
                                      dot_row(dout + (first + i) * C, out + (first + i) * C, h.D)};
         KERNEL(multiply)
         (rows, h.Tp, h.Dw, q_rows.at + first * q_rows.row, q_rows.row, 1, h.k_t, h.Tp, h.p, h.Tp, false);

@@ -12,7 +12,7 @@
 
 enum { PANEL = NV * VW, STRIP = 3 * VW, CHUNK = 512 /* words */ };
 _Static_assert(STRIP % MR == 0, "tiles do not reach over strips");
-enum { LINE = 64 /* bytes of a cache line */, AHEAD = 16 /* words of depth, of reads that are asked for */ };
+enum { LINE = 64 /* bytes of a cache line */, AHEAD = 16384 /* bytes, of reads that are asked for */ };
 
 /* The words of a block's depth that are at work: those of the numbers [first, first + count). */
 typedef struct {
@@ -76,14 +76,14 @@ static void pack_edge(const act *even, const act *odd, int64_t first, int64_t co
 ALWAYS_INLINE void pack_down(const act *x, int64_t stride, int64_t columns, int64_t width, int64_t strip,
                              const depth_chunk *depth, word *out)
 {
-    const int64_t step = PER_WORD * stride;
+    const int64_t step = PER_WORD * stride, row_bytes = columns * (int64_t)sizeof *x;
+    const int64_t ahead = (AHEAD / (PER_WORD * row_bytes) + 1) * step;
     const act *row = x + depth->first * stride;
     int64_t left = depth->count;
     for (; left > 0; left -= PER_WORD, row += step, out += width) {
         const act *next = left >= PER_WORD ? row + (PER_WORD - 1) * stride : NULL;
         word *to = out;
-        for (int64_t i = 0; i < PER_WORD; i++)
-            prefetch_row(row + AHEAD * step + i * stride, columns * (int64_t)sizeof *row);
+        for (int64_t i = 0; i < PER_WORD; i++) prefetch_row(row + ahead + i * stride, row_bytes);
         for (int64_t first = 0; first < columns; first += width, to += strip) {
             const int64_t rest = columns - first;
             if (next && rest >= width)

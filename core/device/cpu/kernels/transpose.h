@@ -59,8 +59,11 @@ static inline void words_transpose(const word *x, int64_t stride, int64_t rows, 
 {
     for (int64_t i = 0; i < rows; i += VW)
         for (int64_t k = 0; k < columns; k += VW)
-            transpose_block(x + i * stride + k, stride, rows - i < VW ? rows - i : VW,
-                            columns - k < VW ? columns - k : VW, out + k * width + i, width);
+            if (rows - i >= VW && columns - k >= VW)
+                transpose_block(x + i * stride + k, stride, VW, VW, out + k * width + i, width);
+            else
+                transpose_block(x + i * stride + k, stride, rows - i < VW ? rows - i : VW,
+                                columns - k < VW ? columns - k : VW, out + k * width + i, width);
 }
 
 #endif
