@@ -33,9 +33,9 @@ static sigset_t caught_signals(void)
     return set;
 }
 
-/* No handler: the system would call it on the stack of a thread that computes, in the middle of a library too
- * (kernels that oneDNN 2.6 generates keep data below the stack pointer: runs crashed). Blocked signals wait
- * until somebody looks. */
+/* No handler: the system would call it on the stack of a thread that computes, where a library may
+ * keep data below the stack pointer (generated kernels do: runs crashed). Blocked signals wait until somebody
+ * looks. */
 void fsfm_stop_catch_signals(void)
 {
     const sigset_t set = caught_signals();

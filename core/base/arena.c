@@ -10,8 +10,9 @@ enum { PAGE = 4096, STAGGER = 768 };
 void *fsfm_arena_bytes(fsfm_arena *arena, size_t size_bytes)
 {
     char *at = arena->base ? arena->base + arena->used_bytes : NULL;
-    arena->used_bytes += (size_bytes + FSFM_ARENA_ALIGN - 1) / FSFM_ARENA_ALIGN * FSFM_ARENA_ALIGN;
-    if (size_bytes >= PAGE && arena->used_bytes % PAGE == 0) arena->used_bytes += STAGGER;
+    const size_t rounded = (size_bytes + FSFM_ARENA_ALIGN - 1) / FSFM_ARENA_ALIGN * FSFM_ARENA_ALIGN;
+    arena->used_bytes += rounded;
+    if (rounded > 0 && rounded % PAGE == 0) arena->used_bytes += STAGGER;
     FSFM_ASSERT(!arena->base || arena->used_bytes <= arena->limit_bytes);
     return at;
 }

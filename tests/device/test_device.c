@@ -185,6 +185,28 @@ static void arena_is_measured_then_allocated(void **state)
     case_end(&c);
 }
 
+/* Blocks of whole pages begin at different places of a page. */
+static void blocks_are_staggered(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 4 };
+    device_case c;
+    case_begin(&c, 1, 0);
+    fsfm_arena arena = {0};
+    for (int i = 0; i < BLOCKS; i++) fsfm_arena_bytes(&arena, 8192);
+    const size_t size_bytes = arena.used_bytes;
+    assert_ok(fsfm_arena_allocate(&arena, c.dev, &c.err), &c.err);
+    uintptr_t place[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        place[i] = (uintptr_t)fsfm_arena_bytes(&arena, 8192) % 4096;
+        assert_int_equal(place[i] % FSFM_ARENA_ALIGN, 0);
+        for (int k = 0; k < i; k++) assert_int_not_equal(place[i], place[k]);
+    }
+    assert_int_equal(arena.used_bytes, size_bytes);
+    fsfm_arena_release(&arena, c.dev);
+    case_end(&c);
+}
+
 static void memory_is_copied(void **state)
 {
     (void)state;
@@ -393,6 +415,7 @@ int main(void)
         cmocka_unit_test(bf16_falls_back_with_a_note),
         cmocka_unit_test(what_is_not_there_is_refused),
         cmocka_unit_test(arena_is_measured_then_allocated),
+        cmocka_unit_test(blocks_are_staggered),
         cmocka_unit_test(memory_is_copied),
         cmocka_unit_test(steps_allocate_nothing),
 #if COUNTS_ALLOCATIONS

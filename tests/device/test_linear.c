@@ -173,7 +173,7 @@ static void unwanted_case(device_case *c, const int64_t *sizes)
 static const int64_t shapes[][3] = {{1, 1, 1},      {1, 48, 16},    {3, 7, 5},      {17, 30, 33},
                                     {50, 48, 144},  {102, 65, 31},  {6, 192, 1024}, {300, 40, 1100},
                                     {600, 130, 50}, {1030, 33, 70}, {64, 1000, 20}, {32, 1024, 256},
-                                    {2, 640, 640},  {4, 33, 63},    {5, 64, 47},    {1100, 26, 51}};
+                                    {2, 640, 640},  {4, 33, 63},    {5, 64, 47},    {1031, 26, 51}};
 
 static void run_all(case_fn fn, bool out_is_float)
 {
@@ -268,11 +268,48 @@ static void bits_do_not_depend_on_threads(void **state)
                 case_run(bits_case, (const int64_t[]){rows[k], widths[i][0], widths[i][1]});
 }
 
+/* A row's bits do not depend on the rows beside it. */
+static void rows_case(device_case *c, const int64_t *sizes)
+{
+    const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2], first = sizes[3], rows = sizes[4];
+    const case_array *x = case_random(c, CASE_ACTS, N * Cin, 1.0),
+                     *weight = case_random(c, CASE_WEIGHTS, Cout * Cin, 1.0);
+    case_array *all = case_output(c, CASE_ACTS, N * Cout), *some = case_output(c, CASE_ACTS, rows * Cout);
+    const fsfm_linear_args args = {.N = N,
+                                   .Cin = Cin,
+                                   .Cout = Cout,
+                                   .x = x->dev,
+                                   .weight = weight->dev,
+                                   .out = all->dev,
+                                   .active = all->dev};
+    fsfm_linear_args part = args;
+    part.N = rows;
+    part.x = fsfm_act_after(c->dev, x->dev, first * Cin);
+    part.out = part.active = some->dev;
+    assert_ok(c->dev->ops->linear(c->dev, &args, &c->err), &c->err);
+    assert_ok(c->dev->ops->linear(c->dev, &part, &c->err), &c->err);
+    float *of_all = case_download(c, all), *of_some = case_download(c, some);
+    assert_memory_equal(of_all + first * Cout, of_some, (size_t)(rows * Cout) * sizeof *of_some);
+    free(of_all);
+    free(of_some);
+}
+
+static void rows_do_not_meet(void **state)
+{
+    (void)state;
+    static const int64_t cases[][5] = {
+        {50, 48, 80, 7, 11}, {1200, 34, 70, 955, 13}, {1200, 35, 64, 1, 1}, {997, 192, 130, 991, 6}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) case_run(rows_case, cases[i]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_is_the_references),   cmocka_unit_test(linear_backward_is_the_references),
-        cmocka_unit_test(backward_goes_through_gelu), cmocka_unit_test(unwanted_gradients_may_be_null),
-        cmocka_unit_test(no_rows_are_no_work),        cmocka_unit_test(bits_do_not_depend_on_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(linear_is_the_references),
+                                       cmocka_unit_test(linear_backward_is_the_references),
+                                       cmocka_unit_test(backward_goes_through_gelu),
+                                       cmocka_unit_test(unwanted_gradients_may_be_null),
+                                       cmocka_unit_test(rows_do_not_meet),
+                                       cmocka_unit_test(no_rows_are_no_work),
+                                       cmocka_unit_test(bits_do_not_depend_on_threads)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("linear", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Layer norm and GELU. Tolerances: a handful of roundings of numbers of size 1 to 10; sums over N rows grow
- * with sqrt(N). The normal distribution inside GELU is good to 1e-7. In bf16 these are floats all the way to
+ * with sqrt(N). GELU: case_gelu_rtol(). In bf16 these are floats all the way to
  * the end, too. */
 #include <math.h>
 #include <stdlib.h>
@@ -252,10 +252,79 @@ static void gelu_is_close_everywhere(void **state)
     case_end(&c);
 }
 
+/* Its slope too, by the gradient of 1 that comes through. */
+static void slope_is_close_everywhere(void **state)
+{
+    (void)state;
+    enum { C = 16, N = 12501, COUNT = N * C };
+    device_case c;
+    case_begin(&c, 1, 0);
+    float *line = malloc(COUNT * sizeof *line), *ones = malloc(COUNT * sizeof *ones);
+    assert_true(line && ones);
+    for (int i = 0; i < COUNT; i++) line[i] = (float)(i - COUNT / 2) * 2e-4f, ones[i] = 1.0f;
+    const case_array *x = case_given(&c, CASE_ACTS, line, COUNT), *weight = identity(&c, C),
+                     *dout = case_given(&c, CASE_ACTS, ones, COUNT);
+    case_array *dx = case_output(&c, CASE_ACTS, COUNT);
+    const fsfm_linear_backward_args args = {.N = N,
+                                            .Cin = C,
+                                            .Cout = C,
+                                            .weight = weight->dev,
+                                            .dout = dout->dev,
+                                            .dx = dx->dev,
+                                            .hidden = x->dev};
+    assert_ok(c.dev->ops->linear_backward(c.dev, &args, &c.err), &c.err);
+    ref_gelu_backward(COUNT, x->want, dout->want, dx->want);
+    case_check(&c, dx, "dx", case_gelu_rtol(&c), c.is_bf16 ? 2.5e-5 : 2e-7); /* gelu_tables.h: 2e-5, 3e-8 */
+    free(line);
+    free(ones);
+    case_end(&c);
+}
+
+/* NaN comes through; infinities and numbers far out have the limits' values. */
+static void gelu_has_its_limits(void **state)
+{
+    (void)state;
+    enum { C = 8 };
+    device_case c;
+    case_begin(&c, 1, 0);
+    const float ends[C] = {NAN, INFINITY, 1e30f, 0.0f, -0.0f, -1e30f, -30.0f, 30.0f};
+    const case_array *x = case_given(&c, CASE_ACTS, ends, C);
+    float ones[C * C];
+    for (int i = 0; i < C * C; i++) ones[i] = i % (C + 1) == 0 ? 1.0f : 0.0f;
+    float *slopes = NULL, *values = NULL;
+    const case_array *weight = case_given(&c, CASE_WEIGHTS, ones, C * C);
+    for (int i = 0; i < C; i++) ones[i] = 1.0f;
+    const case_array *dout = case_given(&c, CASE_ACTS, ones, C);
+    case_array *dx = case_output(&c, CASE_ACTS, C), *active = case_output(&c, CASE_ACTS, C);
+    const fsfm_linear_backward_args args = {.N = 1,
+                                            .Cin = C,
+                                            .Cout = C,
+                                            .weight = weight->dev,
+                                            .dout = dout->dev,
+                                            .dx = dx->dev,
+                                            .hidden = x->dev,
+                                            .active = active->dev};
+    assert_ok(c.dev->ops->linear_backward(c.dev, &args, &c.err), &c.err);
+    values = case_download(&c, active);
+    slopes = case_download(&c, dx);
+    static const float limits[C] = {NAN, INFINITY, 1e30f, 0.0f, 0.0f, 0.0f, 0.0f, 30.0f};
+    static const float slope_limits[C] = {NAN, 1.0f, 1.0f, 0.5f, 0.5f, 0.0f, 0.0f, 1.0f};
+    assert_true(isnan(values[0]) && isnan(slopes[0]));
+    assert_true(isinf(values[1]) && values[1] > 0.0f);
+    for (int i = 1; i < C; i++) {
+        if (i > 1) assert_true(fabsf(values[i] - limits[i]) <= 5e-3f * fabsf(limits[i]) + 5e-8f);
+        assert_true(fabsf(slopes[i] - slope_limits[i]) <= 3e-5f);
+    }
+    free(values);
+    free(slopes);
+    case_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layernorm_is_the_references), cmocka_unit_test(variance_is_taken_about_the_mean),
-        cmocka_unit_test(gelu_is_the_references), cmocka_unit_test(gelu_is_close_everywhere)};
+        cmocka_unit_test(gelu_is_the_references),      cmocka_unit_test(gelu_is_close_everywhere),
+        cmocka_unit_test(slope_is_close_everywhere),   cmocka_unit_test(gelu_has_its_limits)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }

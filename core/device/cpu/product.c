@@ -46,6 +46,8 @@ static void choose_squares(fsfm_cpu_grid *grid, int threads)
 fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *product, fsfm_cpu_grid *grid,
                                   fsfm_error *err)
 {
+    FSFM_ASSERT(!product->a_transposed || (!product->b_transposed && product->c_is_float));
+    FSFM_ASSERT(!product->c_is_float || (!product->active && !product->hidden));
     *grid = (fsfm_cpu_grid){.product = *product};
     if (product->a_transposed)
         choose_squares(grid, cpu->base.threads);

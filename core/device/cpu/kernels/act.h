@@ -91,7 +91,8 @@ ALWAYS_INLINE void vf_store_at(float *row, vf x, int64_t c, int64_t C)
 
 #define EXP_BASE_LOG 0.693147181f /* of 2 */
 
-/* 2^x to 3e-6, for x <= 127; below -126 as there. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r (minimax).
+/* 2^x to 3e-6, for x <= 127; below -126 as for -126. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r
+ * (minimax).
  */
 ALWAYS_INLINE vf act_exp(vf x)
 {

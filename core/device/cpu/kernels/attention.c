@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/cpu/kernels/attention.c - one head of one image, with its scores in cache.
  *
- * q, k, v of the head are packed first, in words (words.h): "rows" (T, Dw) along their channels, the same
- * transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole vectors, w: counted
- * in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows from them, so that the
- * scores of a block stay in the near caches. A bias row holds 0, log(last_multiplicity) at the last key and
- * -inf in the padding; it and the scale are such that scores are logarithms to the base of act_exp(). */
+ * q, k, v of the head are words already or are packed first, in words (words.h): "rows" (T, Dw) along their
+ * channels, the same transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole
+ * vectors, w: counted in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows
+ * from them, so that the scores of a block stay in the near caches. A bias row holds 0,
+ * log(last_multiplicity) at the last key and -inf in the padding; it and the scale are such that scores are
+ * logarithms to the base of act_exp(). */
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/transpose.h"
 
@@ -112,7 +113,7 @@ typedef struct {
 static word_rows rows_of(const head *h, int64_t T, const act *x, int64_t stride, word *scratch)
 {
     const void *in_place = x;
-    if (h->D % PER_WORD == 0 && stride % PER_WORD == 0) return (word_rows){in_place, stride / PER_WORD};
+    if (h->D % PER_WORD == 0 && are_words(x, stride)) return (word_rows){in_place, stride / PER_WORD};
     pack_rows(h, T, x, stride, scratch);
     return (word_rows){scratch, h->Dw};
 }

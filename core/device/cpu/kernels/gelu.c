@@ -8,7 +8,8 @@
 #include "core/device/cpu/kernels/gelu_tables.h"
 #include "core/device/cpu/kernels/table.h"
 
-/* |x|, or where nothing is left of Phi(-|x|) the end of the tables; its piece, and its place in that. */
+/* |x|, or where next to nothing (4e-9) is left of Phi(-|x|) the end of the tables; its piece, and its place
+ * in that. */
 typedef struct {
     vf u;
     vi piece;

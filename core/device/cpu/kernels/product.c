@@ -25,11 +25,6 @@ typedef struct {
     int64_t strip, row, step;
 } left_factor;
 
-static bool is_odd(int64_t count)
-{
-    return count % PER_WORD != 0;
-}
-
 static int64_t chunk_words(const fsfm_cpu_product *p)
 {
     const int64_t words = words_of(p->K);
@@ -39,7 +34,7 @@ static int64_t chunk_words(const fsfm_cpu_product *p)
 size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_block)
 {
     const int64_t words = chunk_words(p), strips = (row_block + STRIP - 1) / STRIP;
-    const int64_t left = p->a_transposed || is_odd(p->K) ? strips * STRIP * words : 0;
+    const int64_t left = p->a_transposed || !are_words(p->a, p->K) ? strips * STRIP * words : 0;
     return (size_t)(PANEL * words + left) * sizeof(word);
 }
 
@@ -99,7 +94,7 @@ ALWAYS_INLINE void pack_down(const act *x, int64_t stride, int64_t columns, int6
 static void pack_turned(const act *rows, int64_t K, int64_t columns, int64_t width, word *out)
 {
     const int64_t words = words_of(K);
-    if (!is_odd(K))
+    if (are_words(rows, K))
         words_transpose((const void *)rows, words, columns, words, out, width);
     else
         for (int64_t n = 0; n < width; n++)
@@ -138,7 +133,7 @@ static left_factor left_of(const fsfm_cpu_product *p, const fsfm_cpu_block *bloc
                            word *scratch)
 {
     if (p->a_transposed) return pack_strips(p, block, depth, scratch);
-    if (is_odd(p->K)) return pack_rows(p, block, scratch);
+    if (!are_words(p->a, p->K)) return pack_rows(p, block, scratch);
     const int64_t words = words_of(p->K);
     const void *a = (const act *)p->a + block->row * p->K;
     return (left_factor){a, words * STRIP, words, 1};

@@ -20,6 +20,12 @@ ALWAYS_INLINE int64_t words_of(int64_t count)
     return (count + PER_WORD - 1) / PER_WORD;
 }
 
+/* Whether rows of numbers, stride apart, are rows of words where they lie. */
+ALWAYS_INLINE bool are_words(const void *x, int64_t stride)
+{
+    return stride % PER_WORD == 0 && (uintptr_t)x % sizeof(word) == 0;
+}
+
 ALWAYS_INLINE vu words_load(const word *p)
 {
     typedef uint32_t unaligned __attribute__((vector_size(4 * VW), aligned(4), may_alias));
