@@ -39,7 +39,7 @@ ALWAYS_INLINE void transpose_block(const word *x, int64_t stride, int64_t rows, 
         else if (columns == VW)
             row[i] = words_load(x + i * stride);
         else
-            row[i] = (vu)vf_load_part((const void *)(x + i * stride), columns);
+            row[i] = (vu)vf_load_part((const float *)(const void *)(x + i * stride), columns);
     }
     EXCHANGE(row, 1)
     EXCHANGE(row, 2)
