@@ -103,7 +103,7 @@ static fsfm_status pack(fsfm_comm *comm, const pack_options *options, fsfm_log *
         pack_announce(&plan, log);
         st = pack_prepare(&plan, fsfm_comm_size(comm), err);
     }
-    if (st == FSFM_OK) st = fsfm_thread_pool_start(thread_count(comm), NULL, &pool, err);
+    if (st == FSFM_OK) st = fsfm_thread_pool_start(thread_count(comm), &pool, err);
     st = fsfm_comm_agree(comm, st, err);
     if (st == FSFM_OK) st = pack_shards(comm, &plan, pool, log, err);
     if (st == FSFM_OK) {

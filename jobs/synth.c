@@ -171,7 +171,7 @@ static fsfm_status run_job(synth_job *job, int threads, fsfm_error *err)
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d threads", threads);
     for (int thread = 0; st == FSFM_OK && thread < threads; thread++)
         st = brush_make(job->size, job->is_labelled, &job->brushes[thread], err);
-    if (st == FSFM_OK) st = fsfm_thread_pool_start(threads, NULL, &pool, err);
+    if (st == FSFM_OK) st = fsfm_thread_pool_start(threads, &pool, err);
     if (st == FSFM_OK) st = draw_all(job, pool, err);
     if (st == FSFM_OK)
         fsfm_log_line(&job->log, "%s: %" PRId64 " faces of %d x %d pixels, seed %" PRIu64 ", drawn in %s",

@@ -16,7 +16,6 @@ struct fsfm_thread_pool {
     int threads;
     bool may_spin; /* more threads than processors: spinning would take time from those that work */
     pthread_t *workers;
-    void (*setup)(int thread);
     pthread_mutex_t lock;
     pthread_cond_t work_came, work_done;
     fsfm_piece_fn fn;
@@ -66,7 +65,6 @@ static void *worker_main(void *argument)
     worker_start start = *(worker_start *)argument;
     free(argument);
     fsfm_thread_pool *pool = start.pool;
-    if (pool->setup) pool->setup(start.thread);
     uint64_t seen = 0;
     for (;;) {
         wait_for_round(pool, seen);
@@ -123,8 +121,7 @@ static fsfm_status start_workers(fsfm_thread_pool *pool, fsfm_error *err)
     return st;
 }
 
-fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
-                                   fsfm_error *err)
+fsfm_status fsfm_thread_pool_start(int threads, fsfm_thread_pool **out, fsfm_error *err)
 {
     *out = NULL;
     fsfm_thread_pool *pool = calloc(1, sizeof *pool);
@@ -135,11 +132,9 @@ fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_
     }
     pool->threads = threads;
     pool->may_spin = threads <= fsfm_processors_available();
-    pool->setup = setup;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work_came, NULL);
     pthread_cond_init(&pool->work_done, NULL);
-    if (setup) setup(0);
     const fsfm_status st = start_workers(pool, err);
     if (st != FSFM_OK) fsfm_thread_pool_stop(&pool);
     *out = pool;

@@ -19,11 +19,9 @@ typedef struct fsfm_thread_pool fsfm_thread_pool;
 /* Does piece number piece; thread (0 .. threads - 1) names the scratch memory it may use. */
 typedef void (*fsfm_piece_fn)(void *context, int64_t piece, int thread);
 
-/* threads >= 1, the caller's thread included (threads - 1 are started). setup, where not NULL, runs first on
- * every thread of the team, the caller's included, with its number. The caller owns *out. */
+/* threads >= 1, the caller's thread included (threads - 1 are started). The caller owns *out. */
 FSFM_MUST_USE
-fsfm_status fsfm_thread_pool_start(int threads, void (*setup)(int thread), fsfm_thread_pool **out,
-                                   fsfm_error *err);
+fsfm_status fsfm_thread_pool_start(int threads, fsfm_thread_pool **out, fsfm_error *err);
 int fsfm_thread_pool_size(const fsfm_thread_pool *pool);
 /* Runs all pieces and returns when the last is done. One caller at a time; allocates nothing. */
 void fsfm_thread_pool_run(fsfm_thread_pool *pool, int64_t pieces, fsfm_piece_fn fn, void *context);

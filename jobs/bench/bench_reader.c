@@ -145,7 +145,7 @@ static fsfm_status prepare_bare(bench *b, fsfm_error *err)
     if (!b->images_into || !b->rest_into || !b->errors)
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %zu MiB of buffers", images >> 20);
     memset(b->images_into, 0, images); /* these pages are there before a turn begins, as those of the slots */
-    return fsfm_thread_pool_start(b->plan.threads, NULL, &b->pool, err);
+    return fsfm_thread_pool_start(b->plan.threads, &b->pool, err);
 }
 
 static fsfm_status read_place(const fsfm_stored_place *place, uint8_t *image, uint8_t *rest, fsfm_error *err)

@@ -127,7 +127,7 @@ fsfm_status fsfm_mask_survey_run(fsfm_mask_survey *survey, int threads, fsfm_err
     if (!(run.workers = make_workers(survey, threads)))
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the statistics of %d masks a sample",
                        survey->cell_count);
-    if (st == FSFM_OK) st = fsfm_thread_pool_start(threads, NULL, &pool, err);
+    if (st == FSFM_OK) st = fsfm_thread_pool_start(threads, &pool, err);
     if (st == FSFM_OK) {
         fsfm_thread_pool_run(pool, survey->samples, survey_sample, &run);
         for (int thread = 0; thread < threads; thread++)

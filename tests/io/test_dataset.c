@@ -163,7 +163,7 @@ static void test_samples_are_found_across_shards_by_threads(void **context)
     char *id;
     assert_ok(fsfm_dataset_open(s->folder, &shared.dataset, &err), &err);
     assert_int_equal(fsfm_dataset_opens(shared.dataset), 0);
-    assert_ok(fsfm_thread_pool_start(4, NULL, &pool, &err), &err);
+    assert_ok(fsfm_thread_pool_start(4, &pool, &err), &err);
     fsfm_thread_pool_run(pool, 200, read_one, &shared);
     fsfm_thread_pool_stop(&pool);
     assert_int_equal(shared.failures, 0);
@@ -189,7 +189,7 @@ static void test_checked_shards_are_read_by_threads(void **context)
     shared_read shared = {0};
     assert_ok(fsfm_dataset_open(s->folder, &shared.dataset, &err), &err);
     assert_ok(fsfm_dataset_check_shards(shared.dataset, 0, 1, &err), &err);
-    assert_ok(fsfm_thread_pool_start(4, NULL, &pool, &err), &err);
+    assert_ok(fsfm_thread_pool_start(4, &pool, &err), &err);
     fsfm_thread_pool_run(pool, 200, read_one, &shared);
     fsfm_thread_pool_stop(&pool);
     assert_int_equal(shared.failures, 0);

@@ -137,7 +137,7 @@ fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_dev
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
         goto done;
     }
-    if ((st = fsfm_thread_pool_start(threads, NULL, &cpu->pool, err)) != FSFM_OK) goto done;
+    if ((st = fsfm_thread_pool_start(threads, &cpu->pool, err)) != FSFM_OK) goto done;
     snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s)", cpu->kernels->name, threads,
              threads == 1 ? "" : "s");
     snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s", cpu->kernels->name);
