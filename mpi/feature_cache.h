@@ -3,8 +3,8 @@
  * what it sees of a sample ever changes.
  *
  * A rank keeps what it has computed itself. A micro-batch is taken from here only as a whole: computing a
- * part of one would be a product of another shape, and its bits might differ. That the place of a sample in
- * it does not matter is for the user to see to. Used by one thread. */
+ * part of one would be a product of another shape, and its bits might differ. Its place in one
+ * does not matter (device.h: linear). Used by one thread. */
 #ifndef FSFM_MPI_FEATURE_CACHE_H
 #define FSFM_MPI_FEATURE_CACHE_H
 

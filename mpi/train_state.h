@@ -107,11 +107,11 @@ fsfm_status fsfm_train_report_saved(fsfm_train *train, bool waits, fsfm_error *e
 FSFM_MUST_USE
 fsfm_status fsfm_train_start_anew(fsfm_train *train, float *values, fsfm_error *err);
 
-/* train_targets.c, once the weights are there: opens train->features where target features never change,
- * there is room for those of all samples, and their bits do not depend on the place in a micro-batch. */
+/* train_targets.c, once the weights are there: opens train->features where target features never change
+ * and there is room for those of all samples. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_open_features(fsfm_train *train, fsfm_error *err);
-/* Not collective: of how many samples they are kept if the device allows it; all or none, as a micro-batch is
+/* Not collective: of how many samples they are kept; all or none, as a micro-batch is
  * hardly ever known as a whole if a part of the samples never is. */
 int64_t fsfm_train_kept_features(const fsfm_train *train);
 

@@ -2,7 +2,6 @@
  * mpi/train_targets.c - whether target features are computed once a sample or every time. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "mpi/train_state.h"
 
@@ -36,46 +35,11 @@ static fsfm_status make_cache(fsfm_train *train, fsfm_error *err)
     return fsfm_feature_cache_create(counts, train->data.count, width, &train->features, err);
 }
 
-/* A micro-batch of one image, again and again, (micro_batch, size, size, 3). */
-static uint8_t *make_copies(const fsfm_train *train)
-{
-    const size_t size = (size_t)train->job->model->img_size, image_bytes = size * size * 3;
-    uint8_t *images = malloc((size_t)train->micro_batch * image_bytes);
-    if (!images) return NULL;
-    for (size_t i = 0; i < image_bytes; i++)
-        images[i] = (uint8_t)((uint32_t)i * 2654435761u >> 24); /* any values without order */
-    for (int64_t b = 1; b < train->micro_batch; b++)
-        memcpy(images + (size_t)b * image_bytes, images, image_bytes);
-    return images;
-}
-
-/* A device's products may sum rows in different orders at their edge and within (the CPU's do not): then
- * the bits of an image's features depend on its place, and those kept from another place would be others. */
-static fsfm_status find_place_matters(fsfm_train *train, bool *matters, fsfm_error *err)
-{
-    const int64_t width = train->job->model->projection_size;
-    uint8_t *images = make_copies(train);
-    const fsfm_learner_input input = {.B = train->micro_batch, .images_u8 = images};
-    fsfm_status st = images ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a micro-batch");
-    *matters = false;
-    if (st == FSFM_OK) st = fsfm_learner_target(train->learner, &input, 0, err);
-    if (st == FSFM_OK) st = fsfm_learner_get_keys(train->learner, train->keys, err);
-    for (int64_t b = 1; b < train->micro_batch && st == FSFM_OK; b++)
-        *matters |= memcmp(train->keys, train->keys + b * width, (size_t)width * sizeof *train->keys) != 0;
-    free(images);
-    return st;
-}
-
-static void tell(const fsfm_train *train, bool place_matters)
+static void tell(const fsfm_train *train)
 {
     const double mib = (double)all_bytes(train) / (1 << 20);
     if (train->rank != 0) return;
-    if (place_matters)
-        fsfm_log_line(train->log,
-                      "targets   features are computed every time: their last bits depend on the place in a "
-                      "micro-batch of %" PRId64 " here",
-                      train->micro_batch);
-    else if (train->features)
+    if (train->features)
         fsfm_log_line(train->log, "targets   features of a sample are computed once, %.1f MiB in the end",
                       mib);
     else
@@ -87,15 +51,9 @@ static void tell(const fsfm_train *train, bool place_matters)
 
 fsfm_status fsfm_train_open_features(fsfm_train *train, fsfm_error *err)
 {
-    bool place_matters = false;
-    fsfm_status st = FSFM_OK;
     if (!are_constant(train) || train->job->train->target_cache_mib == 0) return FSFM_OK;
-    if (fsfm_train_kept_features(train) > 0) {
-        st = make_cache(train, err);
-        if (st == FSFM_OK) st = find_place_matters(train, &place_matters, err);
-        FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
-        if (place_matters) fsfm_feature_cache_free(&train->features);
-    }
-    tell(train, place_matters);
+    if (fsfm_train_kept_features(train) > 0)
+        FSFM_TRY(fsfm_comm_agree(train->comm, make_cache(train, err), err));
+    tell(train);
     return FSFM_OK;
 }

@@ -41,7 +41,8 @@ typedef enum { FSFM_PRECISION_FP32, FSFM_PRECISION_BF16 } fsfm_precision;
 /* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), rows of a matrix;
  * bias (Cout) or NULL, residual (N, Cout) or NULL, may be out. out and residual are fsfm_act, or floats if
  * out_is_float (the residual stream). active (N, Cout), where not NULL, = GELU(out), the exact one: x Phi(x);
- * may be out, which is then not kept; not with a residual or out_is_float. */
+ * may be out, which is then not kept; not with a residual or out_is_float. The bits of a row do not depend on
+ * its place among the N, nor on the others. */
 typedef struct {
     int64_t N, Cin, Cout;
     const fsfm_act *x, *weight;
