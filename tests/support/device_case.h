@@ -52,10 +52,11 @@ void case_end(device_case *c);
 /* Runs fn(c, sizes) with 1, 2 and 5 threads; equal bits are asserted. */
 void case_run(case_fn fn, const int64_t *sizes);
 
-/* The errors of GELU that are allowed before it is rounded: in bf16 no more digits are computed than leave
- * the rounding (4e-3) what it is. */
+/* The errors of GELU and of its slope that are allowed before they are rounded. fp32: a few roundings. bf16:
+ * what kernels/gelu_tables.h claims, times |x| where much is left of Phi(-|x|); rounding makes 4e-3. */
 double case_gelu_rtol(const device_case *c);
 double case_gelu_atol(const device_case *c);
+double case_gelu_slope_atol(const device_case *c);
 
 /* An array of given values. */
 case_array *case_given(device_case *c, case_kind kind, const float *values, int64_t count);

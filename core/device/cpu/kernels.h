@@ -13,11 +13,10 @@
 #include "core/device/device.h"
 
 /* c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N), and what follows from it; bias and added may be
- * NULL. Dense rows; a and b in compute precision, transposed: stored as (K, M), (N, K). c and added in
- * compute precision, or float if c_is_float, which it has to be where a is transposed; added may be c. For c
- * in compute precision one of these:
- *   active (M, N) = GELU(c);
- *   hidden (M, N): c *= GELU'(hidden), and where active is not NULL too, active = GELU(hidden). */
+ * NULL. Dense rows; a and b in compute precision, transposed: stored as (K, M), (N, K); not both. c and added
+ * in compute precision, or float if c_is_float, which it has to be where a is transposed; added may be c. For
+ * c in compute precision one of these: active (M, N) = GELU(c); hidden (M, N): c *= GELU'(hidden), and where
+ * active is not NULL too, active = GELU(hidden). */
 typedef struct {
     int64_t M, N, K;
     const fsfm_act *a, *b;

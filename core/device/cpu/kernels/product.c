@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/cpu/kernels/product.c - a block of a large product.
  *
- * The right factor is packed, a panel of columns at a time, into words along the depth; the
- * left one is read where it lies if its words stand along the depth there, else it is packed too, once a
- * block: into strips of STRIP rows, or, for odd depths in bfloat16, row by row. An element of c is one sum
- * down the depth, rounded once; where the left factor is transposed (gradients of weights, over all tokens)
- * the depth goes by chunks, so that a chunk of both factors stays in cache, and each chunk adds to c. */
+ * The right factor is packed, a panel of columns at a time, into words along the depth; the left one is read
+ * where it lies if its words stand along the depth there, else it is packed too, once a block: into strips of
+ * STRIP rows, or, for odd depths in bfloat16, row by row. An element of c is one sum down the depth, rounded
+ * once; where the left factor is transposed (gradients of weights, over all tokens) the depth goes by chunks,
+ * so that a chunk of both factors stays in cache, and each chunk adds to c. */
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/tile.h"
 #include "core/device/cpu/kernels/transpose.h"
@@ -166,33 +166,23 @@ ALWAYS_INLINE void tile_sums(const int rows, const int vectors, const tile *t, v
     tile_multiply(rows, vectors, &t->factors, sum);
 }
 
-#define FLOAT_TILE(rows, vectors)                                                          \
-    static void float_##rows##_##vectors(const tile *t)                                    \
+/* STORE has sum[i][j], and in c, numbers of the kind, and in added the place of its vector: at. */
+#define TILE(name, number, rows, vectors, STORE)                                           \
+    static void name##_##rows##_##vectors(const tile *t)                                   \
     {                                                                                      \
         vf sum[MR][NV];                                                                    \
-        float *c = t->c;                                                                   \
+        number *c = t->c;                                                                  \
         tile_sums(rows, vectors, t, sum);                                                  \
         UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++) \
-            vf_store(c + i * t->c_row + j * VW, sum[i][j]);                                \
+        {                                                                                  \
+            const int64_t at = i * t->c_row + j * VW;                                      \
+            STORE;                                                                         \
+        }                                                                                  \
     }
-#define SUM_TILE(rows, vectors)                                                                         \
-    static void sum_##rows##_##vectors(const tile *t)                                                   \
-    {                                                                                                   \
-        vf sum[MR][NV];                                                                                 \
-        float *c = t->c;                                                                                \
-        tile_sums(rows, vectors, t, sum);                                                               \
-        UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++)              \
-            vf_store(c + i * t->c_row + j * VW, sum[i][j] + vf_load(t->added + i * t->c_row + j * VW)); \
-    }
-#define ACT_TILE(rows, vectors)                                                            \
-    static void act_##rows##_##vectors(const tile *t)                                      \
-    {                                                                                      \
-        vf sum[MR][NV];                                                                    \
-        act *c = t->c;                                                                     \
-        tile_sums(rows, vectors, t, sum);                                                  \
-        UNROLL for (int i = 0; i < (rows); i++) UNROLL for (int j = 0; j < (vectors); j++) \
-            act_store(c + i * t->c_row + j * VW, sum[i][j]);                               \
-    }
+#define FLOAT_TILE(rows, vectors) TILE(float, float, rows, vectors, vf_store(c + at, sum[i][j]))
+#define SUM_TILE(rows, vectors) \
+    TILE(sum, float, rows, vectors, vf_store(c + at, sum[i][j] + vf_load(t->added + at)))
+#define ACT_TILE(rows, vectors) TILE(act, act, rows, vectors, act_store(c + at, sum[i][j]))
 TILE_SIZES(FLOAT_TILE)
 TILE_SIZES(SUM_TILE)
 TILE_SIZES(ACT_TILE)
