@@ -4,8 +4,7 @@
 // K is cut into parts, by K alone. An element is the sum of its parts' sums, in order: in one block, or,
 // where there are few tiles of c and many parts, each part in a block of its own and the sum of parts in a
 // second kernel. Both give the same bits, so a row's bits do not depend on M.
-#include "core/device/cuda/kernels.h"
-#include "core/device/cuda/port.h"
+#include "core/device/cuda/vectors.cuh"
 
 enum {
     TILE = 64, // of c, rows and columns
@@ -143,16 +142,11 @@ static __global__ void __launch_bounds__(THREADS)
     finish(args, i / args.N, i % args.N, total, static_cast<Out *>(args.c));
 }
 
-static int64_t ceil_of(int64_t count, int64_t size)
-{
-    return (count + size - 1) / size;
-}
-
 // Of all but the last part; a multiple of STEP.
 static int64_t part_length(int64_t K)
 {
-    const int64_t parts = K / PART < 1 ? 1 : K / PART > MOST_PARTS ? MOST_PARTS : K / PART;
-    return ceil_of(ceil_of(K, parts), STEP) * STEP;
+    const int64_t most = K / PART < MOST_PARTS ? K / PART : (int64_t)MOST_PARTS;
+    return blocks_for(blocks_for(K, most < 1 ? 1 : most), STEP) * STEP;
 }
 
 template <class Act, class Out>
@@ -171,8 +165,8 @@ static void launch_tiles(cudaStream_t stream, dim3 grid, const fsfm_cuda_product
 template <class Act, class Out>
 static void launch(const fsfm_cuda_queue *queue, const fsfm_cuda_product_args &args)
 {
-    const int64_t tiles = ceil_of(args.M, TILE) * ceil_of(args.N, TILE), part = part_length(args.K),
-                  parts = ceil_of(args.K, part);
+    const int64_t tiles = blocks_for(args.M, TILE) * blocks_for(args.N, TILE), part = part_length(args.K),
+                  parts = blocks_for(args.K, part);
     if (parts <= 1 || tiles > FEW_TILES) {
         launch_tiles<Act, Out>(queue->stream, dim3((unsigned)tiles), args, part);
         return;
@@ -184,7 +178,7 @@ static void launch(const fsfm_cuda_queue *queue, const fsfm_cuda_product_args &a
     partial.added = NULL;
     partial.c = queue->scratch;
     launch_tiles<Act, float>(queue->stream, dim3((unsigned)tiles, (unsigned)parts), partial, part);
-    LAUNCH(parts_kernel<Out>, (unsigned)ceil_of(args.M * args.N, THREADS), THREADS, 0, queue->stream, args,
+    LAUNCH(parts_kernel<Out>, (unsigned)blocks_for(args.M * args.N, THREADS), THREADS, 0, queue->stream, args,
            parts, static_cast<const float *>(queue->scratch));
 }
 
