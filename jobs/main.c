@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/device/device.h"
+#include "core/device/plugin.h"
 #include "jobs/command.h"
 #include "jobs/nearest.h"
 #include "jobs/version.h"
@@ -33,19 +33,31 @@ static void print_help(const fsfm_command *command)
     if (length) printf("\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
 }
 
-static void print_version(void)
+/* The device that `auto` takes; where it is the CPU, why no GPU. */
+static void print_device(void)
 {
+    const fsfm_device_options options = {.kind = FSFM_DEVICE_AUTO, .threads = 1};
+    const fsfm_device_plugin *plugin = NULL;
     fsfm_device *device = NULL;
+    bool has_driver = false;
     char note[160];
     fsfm_error err;
+    if (fsfm_device_open(&options, &device, note, &err) != FSFM_OK)
+        printf("device: none (%s)\n", err.message);
+    else if (device->kind == FSFM_DEVICE_CPU &&
+             fsfm_device_plugin_find(&plugin, &has_driver, &err) != FSFM_OK)
+        printf("device: %s; no GPU: %s\n", device->name, err.message);
+    else
+        printf("device: %s\n", device->name);
+    fsfm_device_close(&device);
+}
+
+static void print_version(void)
+{
     const char *revision = fsfm_version_revision();
     printf("fsfm %s%s%s%s\n", fsfm_version(), *revision ? " (git " : "", revision, *revision ? ")" : "");
     printf("libraries: %s\n", fsfm_version_libraries());
-    if (fsfm_device_open(FSFM_DEVICE_AUTO, FSFM_PRECISION_FP32, 1, &device, note, &err) == FSFM_OK)
-        printf("device: %s\n", device->name);
-    else
-        printf("device: none (%s)\n", err.message);
-    fsfm_device_close(&device);
+    print_device();
 }
 
 static int fail_command(const char *name)

@@ -24,8 +24,12 @@ static fsfm_status open_device(const fsfm_arguments *arguments, fsfm_log *log, f
     if (strcmp(precision, "fp32") != 0 && strcmp(precision, "bf16") != 0)
         return fsfm_fail(err, FSFM_ERR_ARG, "--precision: expected fp32 or bf16, found '%s'", precision);
     FSFM_TRY(fsfm_arguments_int(arguments, "--threads", fsfm_processors_available(), 1, 1024, &threads, err));
-    FSFM_TRY(fsfm_device_open(kind, precision[0] == 'b' ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
-                              (int)threads, dev, note, err));
+    const fsfm_device_options options = {
+        .kind = kind,
+        .precision = precision[0] == 'b' ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
+        .threads = (int)threads,
+    };
+    FSFM_TRY(fsfm_device_open(&options, dev, note, err));
     if (note[0]) fsfm_log_line(log, "%s", note);
     return FSFM_OK;
 }

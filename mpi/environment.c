@@ -50,6 +50,7 @@ fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsf
     gethostname(mine.host, sizeof mine.host - 1);
     snprintf(mine.device, sizeof mine.device, "%s", dev->name);
     snprintf(mine.isa, sizeof mine.isa, "%s", dev->isa);
+    snprintf(mine.place, sizeof mine.place, "%s", dev->place);
     mine.threads = dev->threads;
     fsfm_comm_gather_all(comm, &mine, (int64_t)sizeof mine, *places);
     return FSFM_OK;

@@ -11,6 +11,7 @@ typedef struct {
     char host[64];
     char device[96];
     char isa[32];
+    char place[32];
     int threads;
 } fsfm_rank_place;
 

@@ -63,12 +63,20 @@ static fsfm_status shrink(const choice *c, int64_t *B, fsfm_error *err)
     return FSFM_OK;
 }
 
-fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int local_ranks, const fsfm_device *dev,
+/* Of all memory there is, not of what happens to be free, so that equal machines choose alike. A GPU has it
+ * for itself, but for what its driver and libraries take. */
+static uint64_t budget(const fsfm_device *dev, int sharers)
+{
+    const uint64_t bytes =
+        dev->memory_is_host ? fsfm_environment_memory_bytes() / 2 : dev->memory_bytes / 8 * 7;
+    return bytes / (uint64_t)sharers;
+}
+
+fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int sharers, const fsfm_device *dev,
                                   const fsfm_learner_setup *setup, int64_t smallest, int64_t *out,
                                   fsfm_error *err)
 {
-    /* Of all memory there is, not of what happens to be free, so that equal machines choose alike. */
-    const choice c = {dev, setup, smallest, fsfm_environment_memory_bytes() / 2 / (uint64_t)local_ranks};
+    const choice c = {dev, setup, smallest, budget(dev, sharers)};
     int64_t B = useful_batch(dev, setup);
     fsfm_status st = grow(&c, &B, err);
     if (st == FSFM_OK) st = shrink(&c, &B, err);

@@ -77,6 +77,17 @@ static int64_t evaluation_batch(const fsfm_train *train)
     return train->data.eval_samples < most ? train->data.eval_samples : most;
 }
 
+/* Ranks that share the memory that this one's device computes in. */
+static int memory_sharers(const fsfm_train *train)
+{
+    const fsfm_rank_place *mine = &train->places[train->rank];
+    int sharers = 0;
+    if (train->dev->memory_is_host) return train->local_ranks;
+    for (const fsfm_rank_place *p = train->places; p < train->places + train->ranks; p++)
+        sharers += strcmp(p->host, mine->host) == 0 && strcmp(p->place, mine->place) == 0;
+    return sharers;
+}
+
 static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
 {
     const fsfm_train_options *o = train->job->train;
@@ -104,8 +115,8 @@ static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
         train->eval_batch = train->micro_batch;
     if (train->micro_batch == 0) {
         const fsfm_learner_setup setup = fsfm_train_learner_setup(train, 0);
-        FSFM_TRY(fsfm_micro_batch_auto(train->comm, train->local_ranks, train->dev, &setup, train->eval_batch,
-                                       &train->micro_batch, err));
+        FSFM_TRY(fsfm_micro_batch_auto(train->comm, memory_sharers(train), train->dev, &setup,
+                                       train->eval_batch, &train->micro_batch, err));
     }
     if (train->local_batch % train->micro_batch)
         return fsfm_fail(err, FSFM_ERR_ARG,
@@ -139,11 +150,15 @@ static fsfm_status shape_run(fsfm_train *train, fsfm_error *err)
 fsfm_status fsfm_train_open_device(fsfm_train *train, fsfm_error *err)
 {
     const fsfm_train_job *job = train->job;
-    int threads = (int)job->threads;
+    fsfm_device_options options = {
+        .kind = job->device,
+        .precision = (fsfm_precision)job->train->precision,
+        .threads = (int)job->threads,
+        .index = fsfm_comm_local_rank(train->comm),
+    };
     char note[160] = "";
-    if (job->threads == FSFM_AUTO) FSFM_TRY(fsfm_environment_threads(train->comm, &threads, err));
-    fsfm_status st =
-        fsfm_device_open(job->device, (fsfm_precision)job->train->precision, threads, &train->dev, note, err);
+    if (job->threads == FSFM_AUTO) FSFM_TRY(fsfm_environment_threads(train->comm, &options.threads, err));
+    const fsfm_status st = fsfm_device_open(&options, &train->dev, note, err);
     FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
     if (note[0]) fsfm_log_line(train->log, "%s", note);
     return fsfm_environment_places(train->comm, train->dev, &train->places, err);

@@ -7,34 +7,52 @@
 
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/peak.h"
+#include "core/device/plugin.h"
 
-fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads, fsfm_device **out,
-                             char note[160], fsfm_error *err)
+static fsfm_status open_cpu(const fsfm_device_options *options, fsfm_device **out, char note[160],
+                            fsfm_error *err)
 {
-    *out = NULL;
-    note[0] = '\0';
-    if (kind == FSFM_DEVICE_CUDA)
-        return fsfm_fail(err, FSFM_ERR_DEVICE,
-                         "device cuda: this build has no CUDA backend (use cpu or auto)");
-    if (threads < 1)
-        return fsfm_fail(err, FSFM_ERR_ARG, "cpu device: expected at least 1 thread, got %d", threads);
-    FSFM_TRY(fsfm_cpu_device_open(precision, threads, out, err));
-    if (precision != (*out)->precision)
+    if (options->threads < 1)
+        return fsfm_fail(err, FSFM_ERR_ARG, "cpu device: expected at least 1 thread, got %d",
+                         options->threads);
+    FSFM_TRY(fsfm_cpu_device_open(options->precision, options->threads, out, err));
+    if (options->precision != (*out)->precision)
         snprintf(note, 160,
                  "bf16 needs a processor with AVX512_BF16, which this one lacks: computing in fp32");
     return FSFM_OK;
 }
 
+fsfm_status fsfm_device_open(const fsfm_device_options *options, fsfm_device **out, char note[160],
+                             fsfm_error *err)
+{
+    const fsfm_device_plugin *plugin = NULL;
+    fsfm_error why = {FSFM_OK, ""};
+    bool has_driver = false;
+    *out = NULL;
+    note[0] = '\0';
+    if (options->kind == FSFM_DEVICE_CPU) return open_cpu(options, out, note, err);
+    if (fsfm_device_plugin_find(&plugin, &has_driver, &why) == FSFM_OK)
+        return plugin->open(plugin, options, out, err);
+    if (options->kind == FSFM_DEVICE_CUDA)
+        return fsfm_fail(err, FSFM_ERR_DEVICE, "device cuda: %s", why.message);
+    FSFM_TRY(open_cpu(options, out, note, err));
+    if (has_driver && !note[0]) snprintf(note, 160, "no GPU used: %.140s", why.message);
+    return FSFM_OK;
+}
+
 void fsfm_device_close(fsfm_device **dev)
 {
-    if (*dev) fsfm_cpu_device_close(*dev);
+    if (*dev && (*dev)->plugin)
+        (*dev)->plugin->close(*dev);
+    else if (*dev)
+        fsfm_cpu_device_close(*dev);
     *dev = NULL;
 }
 
 fsfm_status fsfm_device_measure_peaks(fsfm_device *dev, const fsfm_product_shape *shapes, int count,
                                       fsfm_device_peaks *out, fsfm_error *err)
 {
-    return fsfm_cpu_measure_peaks(dev, shapes, count, out, err);
+    return (dev->plugin ? dev->plugin->measure_peaks : fsfm_cpu_measure_peaks)(dev, shapes, count, out, err);
 }
 
 fsfm_act *fsfm_act_after(const fsfm_device *dev, const fsfm_act *at, int64_t count)
@@ -52,10 +70,13 @@ fsfm_act *fsfm_arena_acts(fsfm_arena *arena, const fsfm_device *dev, int64_t cou
 static fsfm_status fill_with_nan(fsfm_arena *arena, fsfm_device *dev, fsfm_error *err)
 {
     unsigned char nan[4096];
+    size_t filled = arena->limit_bytes < sizeof nan ? arena->limit_bytes : sizeof nan;
     memset(nan, 0xff, sizeof nan);
-    for (size_t at = 0; at < arena->limit_bytes; at += sizeof nan) {
-        const size_t left = arena->limit_bytes - at;
-        FSFM_TRY(dev->ops->upload(dev, arena->base + at, nan, left < sizeof nan ? left : sizeof nan, err));
+    FSFM_TRY(dev->ops->upload(dev, arena->base, nan, filled, err));
+    while (filled < arena->limit_bytes) {
+        const size_t left = arena->limit_bytes - filled, part = left < filled ? left : filled;
+        FSFM_TRY(dev->ops->copy(dev, arena->base + filled, arena->base, part, err));
+        filled += part;
     }
     return FSFM_OK;
 }

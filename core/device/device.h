@@ -42,7 +42,8 @@ typedef enum { FSFM_PRECISION_FP32, FSFM_PRECISION_BF16 } fsfm_precision;
  * bias (Cout) or NULL, residual (N, Cout) or NULL, may be out. out and residual are fsfm_act, or floats if
  * out_is_float (the residual stream). active (N, Cout), where not NULL, = GELU(out), the exact one: x Phi(x);
  * may be out, which is then not kept; not with a residual or out_is_float. The bits of a row do not depend on
- * its place among the N, nor on the others. */
+ * its place among the N, nor on the others; a GPU's may depend on N. Where out is bfloat16 a GPU may round
+ * bias to it first, as its libraries' products want it. */
 typedef struct {
     int64_t N, Cin, Cout;
     const fsfm_act *x, *weight;
@@ -342,23 +343,33 @@ typedef struct { /* every entry is mandatory */
 /* What every backend's device begins with. */
 struct fsfm_device {
     const fsfm_device_ops *ops;
+    const struct fsfm_device_plugin *plugin; /* that opened it; NULL: the CPU's, which is always there */
     fsfm_device_kind kind;
     fsfm_precision precision; /* what it computes in, which may not be what was asked for */
     size_t act_bytes;         /* of one fsfm_act element */
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
+    uint64_t memory_bytes;    /* of its own; 0 where it is the host's */
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */
     int64_t useful_rows;
-    char name[96]; /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
-    char isa[32];  /* instruction set that decides the bits; equal on all ranks of an exact run */
+    char name[96];  /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
+    char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
+    char place[32]; /* of a GPU: its address in the machine; else "" */
 };
 
-/* Opens a device. threads: of the CPU backend. note gets one line to tell the user when something asked for
- * is not there and another thing is used, else "". The caller owns *out. */
+typedef struct {
+    fsfm_device_kind kind; /* AUTO: a GPU where there is one, else the CPU */
+    fsfm_precision precision;
+    int threads; /* of the CPU backend */
+    int index;   /* which of the GPUs that this process sees, modulo their number: its rank on the machine */
+} fsfm_device_options;
+
+/* Opens a device, for the thread that calls. note gets one line to tell the user when something asked for is
+ * not there and another thing is used, else "". The caller owns *out. */
 FSFM_MUST_USE
-fsfm_status fsfm_device_open(fsfm_device_kind kind, fsfm_precision precision, int threads, fsfm_device **out,
-                             char note[160], fsfm_error *err);
+fsfm_status fsfm_device_open(const fsfm_device_options *options, fsfm_device **out, char note[160],
+                             fsfm_error *err);
 void fsfm_device_close(fsfm_device **dev); /* accepts NULL; sets *dev to NULL */
 
 /* One product c (M, N) = a (M, K) b (K, N); transposed: stored as (K, M), (N, K). */

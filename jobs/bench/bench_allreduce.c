@@ -184,7 +184,9 @@ static fsfm_status run(fsfm_comm *comm, int argc, char **argv, fsfm_error *err)
     bool as_json = false;
     char note[160];
     FSFM_TRY(parse(argc, argv, &s, &as_json, err));
-    fsfm_status st = fsfm_device_open(FSFM_DEVICE_AUTO, FSFM_PRECISION_FP32, 1, &s.dev, note, err);
+    const fsfm_device_options options = {
+        .kind = FSFM_DEVICE_AUTO, .threads = 1, .index = fsfm_comm_local_rank(comm)};
+    fsfm_status st = fsfm_device_open(&options, &s.dev, note, err);
     st = fsfm_comm_agree(comm, st, err);
     for (int i = 0; i < s.count && st == FSFM_OK; i++) st = measure_size(&s, &s.sizes[i], err);
     fsfm_device_close(&s.dev);

@@ -19,6 +19,13 @@
 #define COUNTS_ALLOCATIONS 1
 #endif
 
+static fsfm_status open_device(fsfm_device_kind kind, fsfm_precision precision, int threads,
+                               fsfm_device **dev, char note[160], fsfm_error *err)
+{
+    const fsfm_device_options options = {.kind = kind, .precision = precision, .threads = threads};
+    return fsfm_device_open(&options, dev, note, err);
+}
+
 static _Atomic int64_t allocations;
 
 #if COUNTS_ALLOCATIONS
@@ -78,7 +85,7 @@ static void memory_may_run_out(void **state)
         float x[6] = {0}, weight[8] = {0}, out[12];
         const fsfm_linear_args args = {.N = 3, .Cin = 2, .Cout = 4, .x = x, .weight = weight, .out = out};
         fail_at = k;
-        fsfm_status st = fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 2, &dev, note, &err);
+        fsfm_status st = open_device(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 2, &dev, note, &err);
         if (st == FSFM_OK) st = dev->ops->linear(dev, &args, &err);
         all_went_well = fail_at >= 0;
         fail_at = -1;
@@ -101,7 +108,7 @@ static void device_says_what_it_is(void **state)
     fsfm_device *dev;
     fsfm_error err;
     char note[160];
-    assert_ok(fsfm_device_open(FSFM_DEVICE_AUTO, FSFM_PRECISION_FP32, 2, &dev, note, &err), &err);
+    assert_ok(open_device(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 2, &dev, note, &err), &err);
     assert_int_equal(dev->kind, FSFM_DEVICE_CPU);
     assert_int_equal(dev->threads, 2);
     assert_true(dev->memory_is_host);
@@ -129,7 +136,7 @@ static void bf16_falls_back_with_a_note(void **state)
     fsfm_device *dev;
     fsfm_error err;
     char note[160];
-    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_BF16, 1, &dev, note, &err), &err);
+    assert_ok(open_device(FSFM_DEVICE_CPU, FSFM_PRECISION_BF16, 1, &dev, note, &err), &err);
     if (is_limited()) assert_int_equal(dev->precision, FSFM_PRECISION_FP32);
     if (dev->precision == FSFM_PRECISION_FP32) {
         assert_int_equal(dev->act_bytes, 4);
@@ -150,14 +157,60 @@ static void what_is_not_there_is_refused(void **state)
     fsfm_device *dev = (fsfm_device *)&dev;
     fsfm_error err;
     char note[160];
-    fsfm_status st = fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 0, &dev, note, &err);
+    fsfm_status st = open_device(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 0, &dev, note, &err);
     assert_fails(st, FSFM_ERR_ARG, &err, "at least 1 thread, got 0");
     assert_null(dev);
-    st = fsfm_device_open(FSFM_DEVICE_CUDA, FSFM_PRECISION_FP32, 1, &dev, note, &err);
+    st = open_device(FSFM_DEVICE_CUDA, FSFM_PRECISION_FP32, 1, &dev, note, &err);
     if (st == FSFM_OK)
         fsfm_device_close(&dev);
     else
         assert_fails(st, FSFM_ERR_DEVICE, &err, "device cuda: ");
+}
+
+/* With a GPU that can be had, and with a plugin that cannot. */
+static void auto_is_a_gpu_where_there_is_one(void **state)
+{
+    (void)state;
+    fsfm_device *dev;
+    fsfm_error err;
+    char note[160];
+    assert_ok(open_device(FSFM_DEVICE_AUTO, FSFM_PRECISION_BF16, 2, &dev, note, &err), &err);
+    if (dev->kind == FSFM_DEVICE_CUDA) {
+        assert_false(dev->memory_is_host);
+        assert_true(dev->memory_bytes > 0 && dev->place[0]);
+        assert_int_equal(dev->precision, FSFM_PRECISION_BF16);
+        assert_int_equal(dev->act_bytes, 2);
+        assert_memory_equal(dev->name, "cuda:0 (", 8);
+        assert_memory_equal(dev->isa, "sm_", 3);
+    }
+    fsfm_device_close(&dev);
+
+    const char *given = getenv("FSFM_CUDA_PLUGIN");
+    char *kept = given ? strdup(given) : NULL;
+    setenv("FSFM_CUDA_PLUGIN", "/not/there.so", 1);
+    fsfm_status st = open_device(FSFM_DEVICE_CUDA, FSFM_PRECISION_FP32, 1, &dev, note, &err);
+    assert_fails(st, FSFM_ERR_DEVICE, &err, "device cuda: /not/there.so: cannot open");
+    assert_ok(open_device(FSFM_DEVICE_AUTO, FSFM_PRECISION_FP32, 1, &dev, note, &err), &err);
+    assert_int_equal(dev->kind, FSFM_DEVICE_CPU);
+    assert_non_null(strstr(note, "no GPU used: /not/there.so"));
+    fsfm_device_close(&dev);
+    unsetenv("FSFM_CUDA_PLUGIN");
+    if (kept) setenv("FSFM_CUDA_PLUGIN", kept, 1);
+    free(kept);
+}
+
+/* A rank's number on its machine, however many GPUs there are. */
+static void any_index_is_a_gpu(void **state)
+{
+    (void)state;
+    fsfm_device *dev;
+    fsfm_error err;
+    char note[160];
+    for (int index = 0; index < 9; index += 4) {
+        const fsfm_device_options options = {.kind = FSFM_DEVICE_AUTO, .threads = 1, .index = index};
+        assert_ok(fsfm_device_open(&options, &dev, note, &err), &err);
+        fsfm_device_close(&dev);
+    }
 }
 
 static void arena_is_measured_then_allocated(void **state)
@@ -233,8 +286,7 @@ static void memory_is_copied(void **state)
     ops->free(c.dev, b);
     ops->free(c.dev, NULL);
 #if COUNTS_ALLOCATIONS
-    assert_fails(ops->alloc(c.dev, SIZE_MAX / 2, &a, &c.err), FSFM_ERR_MEMORY, &c.err,
-                 "cpu device: no memory for");
+    assert_fails(ops->alloc(c.dev, SIZE_MAX / 2, &a, &c.err), FSFM_ERR_MEMORY, &c.err, "no memory for");
     assert_null(a);
 #endif
     free(host);
@@ -397,6 +449,10 @@ static void steps_allocate_nothing(void **state)
     for (int threads = 1; threads <= 3; threads += 2) {
         device_case c;
         case_begin(&c, threads, 0);
+        if (c.dev->kind == FSFM_DEVICE_CUDA) { /* its libraries may */
+            case_end(&c);
+            skip();
+        }
         const step_arrays arrays = make_arrays(&c);
         const int64_t at_first = allocations;
         for (int i = 0; i < 3; i++) step(&c, &arrays);
@@ -414,6 +470,8 @@ int main(void)
         cmocka_unit_test(device_says_what_it_is),
         cmocka_unit_test(bf16_falls_back_with_a_note),
         cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(auto_is_a_gpu_where_there_is_one),
+        cmocka_unit_test(any_index_is_a_gpu),
         cmocka_unit_test(arena_is_measured_then_allocated),
         cmocka_unit_test(blocks_are_staggered),
         cmocka_unit_test(memory_is_copied),

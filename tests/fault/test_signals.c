@@ -37,7 +37,8 @@ static void multiply_under_fire(int threads)
     float *want = malloc(N * OUT * sizeof *want), *got = malloc(N * OUT * sizeof *got);
     for (int i = 0; i < N * IN; i++) x[i] = (float)(i % 13 - 6);
     for (int i = 0; i < OUT * IN; i++) w[i] = (float)(i % 7 - 3);
-    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, threads, &dev, note, &err), &err);
+    const fsfm_device_options options = {.kind = FSFM_DEVICE_CPU, .threads = threads};
+    assert_ok(fsfm_device_open(&options, &dev, note, &err), &err);
     fsfm_linear_args args = {.N = N, .Cin = IN, .Cout = OUT, .x = x, .weight = w, .out = want};
     assert_ok(dev->ops->linear(dev, &args, &err), &err);
     args.out = got;

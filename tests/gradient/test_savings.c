@@ -79,7 +79,8 @@ static fsfm_device *open_device(fsfm_precision precision, int threads)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, precision, threads, &dev, note, &err), &err);
+    const fsfm_device_options cpu = {.kind = FSFM_DEVICE_CPU, .precision = precision, .threads = threads};
+    assert_ok(fsfm_device_open(&cpu, &dev, note, &err), &err);
     return dev;
 }
 

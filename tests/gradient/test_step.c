@@ -248,7 +248,8 @@ static fsfm_device *open_device(void)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, FSFM_PRECISION_FP32, 2, &dev, note, &err), &err);
+    const fsfm_device_options options = {.kind = FSFM_DEVICE_CPU, .threads = 2};
+    assert_ok(fsfm_device_open(&options, &dev, note, &err), &err);
     return dev;
 }
 

@@ -23,9 +23,11 @@ static bool is_set(const char *variable, const char *value)
 
 static fsfm_status open_device(int threads, fsfm_device **dev, char note[160], fsfm_error *err)
 {
-    return fsfm_device_open(is_set("FSFM_TEST_DEVICE", "cuda") ? FSFM_DEVICE_CUDA : FSFM_DEVICE_CPU,
-                            is_set("FSFM_TEST_PRECISION", "bf16") ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
-                            threads, dev, note, err);
+    const fsfm_device_options options = {
+        .kind = is_set("FSFM_TEST_DEVICE", "cuda") ? FSFM_DEVICE_CUDA : FSFM_DEVICE_CPU,
+        .precision = is_set("FSFM_TEST_PRECISION", "bf16") ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
+        .threads = threads};
+    return fsfm_device_open(&options, dev, note, err);
 }
 
 int case_skips(void)

@@ -91,7 +91,8 @@ static void check_precision(fsfm_precision precision)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    assert_ok(fsfm_device_open(FSFM_DEVICE_CPU, precision, 2, &dev, note, &err), &err);
+    const fsfm_device_options cpu = {.kind = FSFM_DEVICE_CPU, .precision = precision, .threads = 2};
+    assert_ok(fsfm_device_open(&cpu, &dev, note, &err), &err);
     fsfm_learner *learner = open_learner(dev), *resumed = open_learner(dev);
     start(learner);
     for (int64_t t = 1; t <= 3; t++) train_one_step(learner, t);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/device/cuda/cuda_device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+fsfm_status fsfm_cuda_check(const fsfm_cuda_device *cuda, cudaError_t code, const char *what, fsfm_error *err)
+{
+    if (code == cudaSuccess) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_DEVICE, "%s: %s: %s (%s)", cuda->base.name, what, cudaGetErrorString(code),
+                     cudaGetErrorName(code));
+}
+
+/* The operations whose arguments are a struct, but for products; and those with arguments of their own. */
+#define OPERATIONS(X)     \
+    X(layernorm)          \
+    X(layernorm_backward) \
+    X(attention)          \
+    X(attention_backward) \
+    X(patches)            \
+    X(embed)              \
+    X(embed_backward)     \
+    X(unshuffle)          \
+    X(unshuffle_backward) \
+    X(pick)               \
+    X(pick_backward)      \
+    X(mean)               \
+    X(mean_backward)      \
+    X(normalize)          \
+    X(normalize_backward) \
+    X(dot_loss)           \
+    X(infonce)            \
+    X(patch_loss)         \
+    X(adamw)
+
+#define DEFINE(op)                                                                                   \
+    static fsfm_status enqueue_##op(fsfm_device *dev, const fsfm_##op##_args *args, fsfm_error *err) \
+    {                                                                                                \
+        fsfm_cuda_device *cuda = fsfm_cuda(dev);                                                     \
+        return fsfm_cuda_check(cuda, fsfm_cuda_##op(&cuda->queue, args), #op, err);                  \
+    }
+OPERATIONS(DEFINE)
+#undef DEFINE
+
+#define DEFINE_ON_VECTORS(op, x_type, y_type)                                                    \
+    static fsfm_status enqueue_##op(fsfm_device *dev, int64_t count, const x_type *x, y_type *y, \
+                                    fsfm_error *err)                                             \
+    {                                                                                            \
+        fsfm_cuda_device *cuda = fsfm_cuda(dev);                                                 \
+        return fsfm_cuda_check(cuda, fsfm_cuda_##op(&cuda->queue, count, x, y), #op, err);       \
+    }
+DEFINE_ON_VECTORS(to_act, float, fsfm_act)
+DEFINE_ON_VECTORS(add_act, fsfm_act, float)
+DEFINE_ON_VECTORS(add, float, float)
+DEFINE_ON_VECTORS(norm_squared, float, double)
+#undef DEFINE_ON_VECTORS
+
+#define MEMBER(op) .op = enqueue_##op,
+static const fsfm_device_ops cuda_ops = {
+    OPERATIONS(MEMBER).alloc = fsfm_cuda_alloc,
+    .free = fsfm_cuda_free,
+    .upload = fsfm_cuda_upload,
+    .download = fsfm_cuda_download,
+    .copy = fsfm_cuda_copy,
+    .zero = fsfm_cuda_zero,
+    .synchronize = fsfm_cuda_synchronize,
+    .set_matrix = fsfm_cuda_set_matrix,
+    .get_matrix = fsfm_cuda_get_matrix,
+    .to_act = enqueue_to_act,
+    .add_act = enqueue_add_act,
+    .linear = fsfm_cuda_linear,
+    .linear_backward = fsfm_cuda_linear_backward,
+    .add = enqueue_add,
+    .norm_squared = enqueue_norm_squared,
+};
+#undef MEMBER
+
+/* GPUs that this process sees; CUDA itself heeds CUDA_VISIBLE_DEVICES. */
+static fsfm_status count_gpus(int *count, fsfm_error *err)
+{
+    *count = 0;
+    const cudaError_t code = cudaGetDeviceCount(count);
+    if (code != cudaSuccess)
+        return fsfm_fail(err, FSFM_ERR_DEVICE, "no GPU to be had: %s (%s)", cudaGetErrorString(code),
+                         cudaGetErrorName(code));
+    if (*count < 1) return fsfm_fail(err, FSFM_ERR_DEVICE, "no GPU is visible to this process");
+    return FSFM_OK;
+}
+
+static fsfm_status probe(fsfm_error *err)
+{
+    int count;
+    return count_gpus(&count, err);
+}
+
+static void close_device(fsfm_device *dev)
+{
+    fsfm_cuda_device *cuda = fsfm_cuda(dev);
+    if (cuda->queue.stream) cudaStreamSynchronize(cuda->queue.stream);
+    fsfm_cuda_products_close(cuda);
+    fsfm_cuda_memory_close(cuda);
+    cudaFree(cuda->queue.scratch);
+    if (cuda->queue.stream) cudaStreamDestroy(cuda->queue.stream);
+    free(cuda);
+}
+
+static fsfm_status describe(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
+{
+    struct cudaDeviceProp properties;
+    fsfm_device *base = &cuda->base;
+    snprintf(base->name, sizeof base->name, "cuda:%d", gpu);
+    FSFM_TRY(fsfm_cuda_check(cuda, cudaGetDeviceProperties(&properties, gpu), "its properties", err));
+    if (properties.major < 8)
+        return fsfm_fail(err, FSFM_ERR_DEVICE,
+                         "cuda:%d (%.64s): compute capability %d.%d, expected at least 8.0", gpu,
+                         properties.name, properties.major, properties.minor);
+    snprintf(base->name, sizeof base->name, "cuda:%d (%.64s)", gpu, properties.name);
+    snprintf(base->isa, sizeof base->isa, "sm_%d%d", properties.major, properties.minor);
+    FSFM_TRY(fsfm_cuda_check(cuda, cudaDeviceGetPCIBusId(base->place, sizeof base->place, gpu),
+                             "its place on the bus", err));
+    base->memory_bytes = properties.totalGlobalMem;
+    cuda->cache_bytes = properties.l2CacheSize;
+    return FSFM_OK;
+}
+
+static fsfm_status open_queue(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
+{
+    cudaError_t code = cudaSetDevice(gpu);
+    if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&cuda->queue.stream, cudaStreamNonBlocking);
+    if (code == cudaSuccess) code = cudaMalloc(&cuda->queue.scratch, FSFM_CUDA_SCRATCH_BYTES);
+    return fsfm_cuda_check(cuda, code, "opening it", err);
+}
+
+static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_device_options *options,
+                               fsfm_device **out, fsfm_error *err)
+{
+    int count;
+    *out = NULL;
+    FSFM_TRY(count_gpus(&count, err));
+    const int gpu = options->index % count;
+    fsfm_cuda_device *cuda = calloc(1, sizeof *cuda);
+    if (!cuda) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the device cuda:%d", gpu);
+    cuda->queue.precision = options->precision;
+    cuda->base = (fsfm_device){.ops = &cuda_ops,
+                               .plugin = plugin,
+                               .kind = FSFM_DEVICE_CUDA,
+                               .precision = options->precision,
+                               .act_bytes = options->precision == FSFM_PRECISION_BF16 ? 2 : 4,
+                               .threads = 1};
+    fsfm_status st = describe(cuda, gpu, err);
+    if (st == FSFM_OK) st = open_queue(cuda, gpu, err);
+    if (st == FSFM_OK) st = fsfm_cuda_memory_open(cuda, err);
+    if (st == FSFM_OK) st = fsfm_cuda_products_open(cuda, err);
+    if (st == FSFM_OK)
+        *out = &cuda->base;
+    else
+        close_device(&cuda->base);
+    return st;
+}
+
+/* The library's one visible symbol. */
+const fsfm_device_plugin *FSFM_DEVICE_PLUGIN_SYMBOL(void);
+__attribute__((visibility("default"))) const fsfm_device_plugin *FSFM_DEVICE_PLUGIN_SYMBOL(void)
+{
+    static const fsfm_device_plugin plugin = {.abi = FSFM_DEVICE_PLUGIN_ABI,
+                                              .probe = probe,
+                                              .open = open_device,
+                                              .close = close_device,
+                                              .measure_peaks = fsfm_cuda_measure_peaks};
+    return &plugin;
+}

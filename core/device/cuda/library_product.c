@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cuda/library_product.c - products by cublasLt.
+ *
+ * cublasLt knows column-major matrices: a row-major (rows, columns) one is its (columns, rows). So c = a b is
+ * asked for as c^T = b^T a^T: its A is b, its B is a, its rows are c's columns, along which bias lies.
+ *
+ * The algorithm is the heuristic's first choice, by shape alone: not timed, as ranks would differ and so
+ * would bits, and not by the pointers' alignment beyond what all of them have. Sums that are split are put
+ * together as floats, so that a result is rounded once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device/cuda/cuda_device.h"
+
+enum { ALIGNMENT = 16 }; /* of every pointer that cublasLt gets; what its fast algorithms need */
+
+/* What a plan is for. No padding that is not zero: compared as bytes. */
+typedef struct {
+    int64_t M, N, K;
+    bool a_transposed, b_transposed, c_is_float, has_bias, has_added;
+} shape;
+
+typedef struct fsfm_cuda_plan {
+    struct fsfm_cuda_plan *next;
+    shape key;
+    cublasLtMatmulDesc_t product;
+    cublasLtMatrixLayout_t a, b, c; /* a, b: in cublasLt's sense */
+    cublasLtMatmulAlgo_t algorithm;
+    bool is_usable; /* else cublasLt has no algorithm for the shape */
+} plan;
+
+static fsfm_status check(const fsfm_cuda_device *cuda, cublasStatus_t status, const char *what,
+                         fsfm_error *err)
+{
+    if (status == CUBLAS_STATUS_SUCCESS) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_DEVICE, "%s: %s: %s (%s)", cuda->base.name, what,
+                     cublasLtGetStatusString(status), cublasLtGetStatusName(status));
+}
+
+static cublasStatus_t prefer(cublasLtMatmulPreference_t preference)
+{
+    static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const size_t workspace_bytes = FSFM_CUDA_WORKSPACE_BYTES;
+    const uint32_t alignment = ALIGNMENT, reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    cublasStatus_t status = cublasLtMatmulPreferenceSetAttribute(
+        preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                      &reductions, sizeof reductions);
+    for (int i = 0; i < 4 && status == CUBLAS_STATUS_SUCCESS; i++)
+        status =
+            cublasLtMatmulPreferenceSetAttribute(preference, alignments[i], &alignment, sizeof alignment);
+    return status;
+}
+
+fsfm_status fsfm_cuda_products_open(fsfm_cuda_device *cuda, fsfm_error *err)
+{
+    fsfm_cuda_products *products = &cuda->products;
+    FSFM_TRY(fsfm_cuda_check(cuda, cudaMalloc(&products->workspace, FSFM_CUDA_WORKSPACE_BYTES),
+                             "memory for products", err));
+    cublasStatus_t status = cublasLtCreate(&products->handle);
+    if (status == CUBLAS_STATUS_SUCCESS) status = cublasLtMatmulPreferenceCreate(&products->preference);
+    if (status == CUBLAS_STATUS_SUCCESS) status = prefer(products->preference);
+    return check(cuda, status, "cublasLt", err);
+}
+
+static void plan_free(plan *p)
+{
+    if (p->c) cublasLtMatrixLayoutDestroy(p->c);
+    if (p->b) cublasLtMatrixLayoutDestroy(p->b);
+    if (p->a) cublasLtMatrixLayoutDestroy(p->a);
+    if (p->product) cublasLtMatmulDescDestroy(p->product);
+    free(p);
+}
+
+void fsfm_cuda_products_close(fsfm_cuda_device *cuda)
+{
+    fsfm_cuda_products *products = &cuda->products;
+    for (int i = 0; i < FSFM_CUDA_PLAN_LISTS; i++)
+        for (plan *p = products->plans[i], *next; p; p = next) {
+            next = p->next;
+            plan_free(p);
+        }
+    if (products->preference) cublasLtMatmulPreferenceDestroy(products->preference);
+    if (products->handle) cublasLtDestroy(products->handle);
+    cudaFree(products->workspace);
+}
+
+static cudaDataType_t type_of(const fsfm_cuda_device *cuda, bool is_float)
+{
+    return is_float || cuda->base.precision == FSFM_PRECISION_FP32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+static cublasStatus_t set(plan *p, cublasLtMatmulDescAttributes_t attribute, const void *value,
+                          size_t size_bytes)
+{
+    return cublasLtMatmulDescSetAttribute(p->product, attribute, value, size_bytes);
+}
+
+static cublasStatus_t set_bias(plan *p, const void *bias_dev)
+{
+    return set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias_dev, sizeof bias_dev);
+}
+
+static cublasStatus_t describe_bias(plan *p, cudaDataType_t type)
+{
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    cublasStatus_t status = set(p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = set(p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
+    /* The heuristic reads no bias, but how its pointer is aligned. */
+    return status == CUBLAS_STATUS_SUCCESS ? set_bias(p, (const void *)(uintptr_t)ALIGNMENT) : status;
+}
+
+static cublasStatus_t describe_product(plan *p, cudaDataType_t c_type)
+{
+    const cublasOperation_t a = p->key.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                            b = p->key.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasStatus_t status = cublasLtMatmulDescCreate(&p->product, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    if (status == CUBLAS_STATUS_SUCCESS) status = set(p, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a);
+    if (status == CUBLAS_STATUS_SUCCESS) status = set(p, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b);
+    if (status == CUBLAS_STATUS_SUCCESS && p->key.has_bias) status = describe_bias(p, c_type);
+    return status;
+}
+
+/* The layout of a row-major (rows, columns) matrix. */
+static cublasStatus_t describe_matrix(cublasLtMatrixLayout_t *out, int64_t rows, int64_t columns,
+                                      bool transposed, cudaDataType_t type)
+{
+    const int64_t r = transposed ? columns : rows, c = transposed ? rows : columns;
+    return cublasLtMatrixLayoutCreate(out, type, (uint64_t)c, (uint64_t)r, c);
+}
+
+static cublasStatus_t choose_algorithm(const fsfm_cuda_products *products, plan *p)
+{
+    cublasLtMatmulHeuristicResult_t found;
+    int count = 0;
+    memset(&found, 0, sizeof found);
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        products->handle, p->product, p->a, p->b, p->c, p->c, products->preference, 1, &found, &count);
+    p->is_usable = status == CUBLAS_STATUS_SUCCESS && count == 1 && found.state == CUBLAS_STATUS_SUCCESS;
+    p->algorithm = found.algo;
+    return status == CUBLAS_STATUS_NOT_SUPPORTED ? CUBLAS_STATUS_SUCCESS : status;
+}
+
+static fsfm_status plan_make(const fsfm_cuda_device *cuda, const shape *key, plan **out, fsfm_error *err)
+{
+    const cudaDataType_t type = type_of(cuda, false), c_type = type_of(cuda, key->c_is_float);
+    plan *p = calloc(1, sizeof *p);
+    if (!p) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a product's plan");
+    p->key = *key;
+    cublasStatus_t status = describe_product(p, c_type);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = describe_matrix(&p->a, key->K, key->N, key->b_transposed, type);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = describe_matrix(&p->b, key->M, key->K, key->a_transposed, type);
+    if (status == CUBLAS_STATUS_SUCCESS) status = describe_matrix(&p->c, key->M, key->N, false, c_type);
+    if (status == CUBLAS_STATUS_SUCCESS) status = choose_algorithm(&cuda->products, p);
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        plan_free(p);
+        return check(cuda, status, "planning a product", err);
+    }
+    *out = p;
+    return FSFM_OK;
+}
+
+/* FNV-1a */
+static size_t list_of(const shape *key)
+{
+    const unsigned char *bytes = (const unsigned char *)key;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof *key; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return (size_t)(hash >> 32) % FSFM_CUDA_PLAN_LISTS;
+}
+
+static fsfm_status plan_find(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args, plan **out,
+                             fsfm_error *err)
+{
+    shape key;
+    memset(&key, 0, sizeof key);
+    key.M = args->M;
+    key.N = args->N;
+    key.K = args->K;
+    key.a_transposed = args->a_transposed;
+    key.b_transposed = args->b_transposed;
+    key.c_is_float = args->c_is_float;
+    key.has_bias = args->bias != NULL;
+    key.has_added = args->added != NULL;
+    plan **list = &cuda->products.plans[list_of(&key)], *p = *list;
+    while (p && memcmp(&p->key, &key, sizeof key) != 0) p = p->next;
+    if (!p) {
+        FSFM_TRY(plan_make(cuda, &key, &p, err));
+        p->next = *list;
+        *list = p;
+    }
+    *out = p;
+    return FSFM_OK;
+}
+
+static bool is_aligned(const void *pointer)
+{
+    return (uintptr_t)pointer % ALIGNMENT == 0;
+}
+
+static bool rounds_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
+{
+    return args->bias && type_of(cuda, args->c_is_float) != CUDA_R_32F;
+}
+
+/* cublasLt's fast algorithms read 16 bytes at a time: rows, too, have to begin there. */
+static bool fits(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
+{
+    const int64_t step = ALIGNMENT / (int64_t)cuda->base.act_bytes;
+    const int64_t a_columns = args->a_transposed ? args->M : args->K,
+                  b_columns = args->b_transposed ? args->K : args->N;
+    return a_columns % step == 0 && b_columns % step == 0 && args->N % step == 0 && is_aligned(args->a) &&
+           is_aligned(args->b) && is_aligned(args->c) && is_aligned(args->added) &&
+           (is_aligned(args->bias) || rounds_bias(cuda, args));
+}
+
+/* *bias as cublasLt wants it: of c's type. */
+static cudaError_t round_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
+                              const void **bias)
+{
+    *bias = args->bias;
+    if (!rounds_bias(cuda, args)) return cudaSuccess;
+    *bias = cuda->queue.scratch;
+    return fsfm_cuda_to_act(&cuda->queue, args->N, args->bias, cuda->queue.scratch);
+}
+
+static fsfm_status run(fsfm_cuda_device *cuda, plan *p, const fsfm_cuda_product_args *args, fsfm_error *err)
+{
+    const float alpha = 1.0f, beta = args->added ? 1.0f : 0.0f;
+    const void *bias = NULL, *added = args->added ? args->added : args->c;
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    FSFM_TRY(fsfm_cuda_check(cuda, round_bias(cuda, args, &bias), "a bias rounded", err));
+    if (bias) status = set_bias(p, bias);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmul(cuda->products.handle, p->product, &alpha, args->b, p->a, args->a, p->b,
+                                &beta, added, p->c, args->c, p->c, &p->algorithm, cuda->products.workspace,
+                                FSFM_CUDA_WORKSPACE_BYTES, cuda->queue.stream);
+    return check(cuda, status, "product", err);
+}
+
+fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
+                                      fsfm_error *err)
+{
+    plan *p = NULL;
+    if (fits(cuda, args)) FSFM_TRY(plan_find(cuda, args, &p, err));
+    if (p && p->is_usable) return run(cuda, p, args, err);
+    return fsfm_cuda_check(cuda, fsfm_cuda_product(&cuda->queue, args), "product", err);
+}
