@@ -33,4 +33,19 @@ template <class T> static __device__ __forceinline__ T block_sum(T x, T *shared)
     return sum;
 }
 
+/* As block_sum, of two numbers. */
+static __device__ __forceinline__ void block_sums(float *x, float *y, float2 *shared)
+{
+    const float2 mine = make_float2(warp_sum(*x), warp_sum(*y));
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = mine;
+    __syncthreads();
+    float2 sum = shared[0];
+    for (unsigned warp = 1; warp < blockDim.x / 32; warp++) {
+        const float2 other = shared[warp];
+        sum.x += other.x, sum.y += other.y;
+    }
+    *x = sum.x, *y = sum.y;
+}
+
 #endif
