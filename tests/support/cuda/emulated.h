@@ -8,6 +8,7 @@
 #define FSFM_TESTS_EMULATED_H
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <cuda_runtime_api.h>
@@ -27,7 +28,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __constant__ static

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tests/support/cuda/machine.h - the block that runs: its threads, whose turn it is, and who waits for whom.
+ */
+#ifndef FSFM_TESTS_EMULATED_MACHINE_H
+#define FSFM_TESTS_EMULATED_MACHINE_H
+
+#include <string.h>
+
+#include <functional>
+#include <vector>
+
+#include "emulated.h"
+#include "fiber.h"
+#include "settings.h"
+
+namespace emulated
+{
+
+constexpr int warp_threads = 32, most_threads = 1024, most_warps = most_threads / warp_threads;
+
+enum class State { fresh, ready, at_barrier, in_warp, done };
+
+/* An operation of a warp as one lane calls it. */
+struct WarpCall {
+    const char *name;
+    uint32_t mask;
+    uint64_t value; /* in; then the lane's result */
+    int argument, width;
+    const void *pointers[4];
+};
+
+/* Copies from global to shared memory that a thread has asked for and that are not done. */
+struct PendingCopy {
+    void *shared;
+    const void *global; /* NULL: zeros */
+    int group;
+    Site site;
+};
+
+struct Thread {
+    int number; /* in the block */
+    uint3 index;
+    State state;
+    Site site; /* where it waits */
+    Fiber fiber;
+    WarpCall call;
+    std::vector<PendingCopy> copies;
+    int copy_group;
+
+    int lane() const
+    {
+        return number % warp_threads;
+    }
+};
+
+struct Block {
+    const char *kernel;
+    const std::function<void()> *body; /* what each thread does */
+    Thread *thread;                    /* whose turn it is; NULL: the host's */
+    int count, done, at_barrier;
+    bool has_waited; /* some thread has, since this was last cleared */
+    Thread threads[most_threads];
+    uint32_t in_warp[most_warps];  /* lanes that wait in an operation of their warp */
+    uint32_t returned[most_warps]; /* lanes that have returned */
+};
+extern Block block;
+
+/* Runs the threads of view.block, which is set up but for them. */
+void run_block(const char *kernel, const std::function<void()> &body, int count);
+
+/* Gives the turn away; the thread's state says what it waits for. Returns when it is ready and chosen. */
+void wait_for_turn();
+void make_ready(Thread *thread);
+
+inline bool is_same(Site a, Site b)
+{
+    return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
+
+/* The lanes of warp that exist. */
+uint32_t lanes_of(int warp);
+
+/* The threads that can go on, in the order of the settings. */
+void ready_clear();
+bool ready_is_empty();
+void ready_push(int thread);
+int ready_pop();
+
+/* Fails where thread, which returns, is one that others of its warp wait for. */
+void check_warp_of_returned(const Thread *thread);
+
+/* Performs the thread's copies of groups before end. */
+void finish_copies(Thread *thread, int end);
+
+} // namespace emulated
+#endif

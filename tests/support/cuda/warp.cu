@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// tests/support/cuda/warp.cu - operations that the lanes of a warp do together.
+#include <string.h>
+
+#include "machine.h"
+#include "observer.h"
+#include "warp.h"
+
+namespace emulated
+{
+
+static Thread *warp_of(const Thread *thread)
+{
+    return &block.threads[thread->number / warp_threads * warp_threads];
+}
+
+void check_warp_of_returned(const Thread *thread)
+{
+    const uint32_t waiting = block.in_warp[thread->number / warp_threads];
+    for (uint32_t rest = waiting; rest != 0; rest &= rest - 1) {
+        const Thread &other = warp_of(thread)[__builtin_ctz(rest)];
+        if (other.call.mask >> thread->lane() & 1)
+            fail("this thread has returned, but thread %d waits for it in %s at %s:%d (mask %08x)",
+                 other.number, other.call.name, other.site.file, other.site.line, other.call.mask);
+    }
+}
+
+// All lanes of a mask must be in the same call; those that are there already agree with each other.
+static void check_call(const Thread *thread, const Thread *lanes, uint32_t waiting)
+{
+    const WarpCall &call = thread->call;
+    if (!(call.mask >> thread->lane() & 1))
+        fail("%s at %s:%d: mask %08x does not name the calling lane %d", call.name, thread->site.file,
+             thread->site.line, call.mask, thread->lane());
+    const uint32_t returned = block.returned[thread->number / warp_threads];
+    if ((returned & call.mask) != 0)
+        fail("%s at %s:%d: mask %08x names lane %d, which has returned", call.name, thread->site.file,
+             thread->site.line, call.mask, __builtin_ctz(returned & call.mask));
+    if ((waiting & call.mask) == 0) return;
+    const Thread &other = lanes[__builtin_ctz(waiting & call.mask)];
+    if (other.call.name != call.name || !is_same(other.site, thread->site))
+        fail("divergent warp: %s at %s:%d, but lane %d is in %s at %s:%d", call.name, thread->site.file,
+             thread->site.line, other.lane(), other.call.name, other.site.file, other.site.line);
+    if (other.call.mask != call.mask)
+        fail("%s at %s:%d: lane %d gives mask %08x, lane %d gives mask %08x", call.name, thread->site.file,
+             thread->site.line, thread->lane(), call.mask, other.lane(), other.call.mask);
+}
+
+uint64_t meet(const WarpCall &call, Site site, void (*work)(Thread *lanes, uint32_t mask))
+{
+    Thread *thread = block.thread, *lanes = warp_of(thread);
+    uint32_t &waiting = block.in_warp[thread->number / warp_threads];
+    thread->call = call;
+    thread->call.mask &= lanes_of(thread->number / warp_threads);
+    thread->site = site;
+    check_call(thread, lanes, waiting);
+    const uint32_t mask = thread->call.mask;
+    thread->state = State::in_warp;
+    waiting |= 1u << thread->lane();
+    if ((waiting & mask) != mask) {
+        wait_for_turn();
+        return thread->call.value;
+    }
+    work(lanes, mask);
+    waiting &= ~mask;
+    const bool goes_on = settings().order != Order::random;
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+        Thread *lane = &lanes[__builtin_ctz(rest)];
+        if (lane != thread || !goes_on) make_ready(lane);
+    }
+    if (goes_on)
+        thread->state = State::ready;
+    else
+        wait_for_turn();
+    return thread->call.value;
+}
+
+// The lane that lane reads in a shuffle; itself where that lies outside its part of the warp.
+static int source_of(int lane, Shuffle kind, int argument, int width)
+{
+    const int first = lane & ~(width - 1), end = first + width;
+    int source = lane;
+    switch (kind) {
+    case Shuffle::index: return first + (argument & (width - 1));
+    case Shuffle::up: source = lane - argument; return source < first ? lane : source;
+    case Shuffle::down: source = lane + argument; return source >= end ? lane : source;
+    case Shuffle::exclusive_or: source = lane ^ argument; return source >= end ? lane : source;
+    }
+    return source;
+}
+
+template <Shuffle kind> static void exchange(Thread *lanes, uint32_t mask)
+{
+    uint64_t values[warp_threads];
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+        const int lane = __builtin_ctz(rest);
+        values[lane] = lanes[lane].call.value;
+    }
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+        const int lane = __builtin_ctz(rest);
+        WarpCall &call = lanes[lane].call;
+        const int source = source_of(lane, kind, call.argument, call.width);
+        if (source < 0 || source >= warp_threads || !(mask >> source & 1))
+            fail("%s at %s:%d: lane %d reads lane %d, which is not in mask %08x", call.name,
+                 lanes[lane].site.file, lanes[lane].site.line, lane, source, mask);
+        call.value = values[source];
+    }
+}
+
+uint64_t shuffle(Shuffle kind, uint32_t mask, uint64_t value, int argument, int width, Site site)
+{
+    if (width <= 0 || width > warp_threads || (width & (width - 1)) != 0)
+        fail("a shuffle of width %d at %s:%d", width, site.file, site.line);
+    WarpCall call = {};
+    call.mask = mask;
+    call.value = value;
+    call.argument = argument;
+    call.width = width;
+    switch (kind) {
+    case Shuffle::index: call.name = "__shfl_sync"; return meet(call, site, exchange<Shuffle::index>);
+    case Shuffle::up: call.name = "__shfl_up_sync"; return meet(call, site, exchange<Shuffle::up>);
+    case Shuffle::down: call.name = "__shfl_down_sync"; return meet(call, site, exchange<Shuffle::down>);
+    case Shuffle::exclusive_or: break;
+    }
+    call.name = "__shfl_xor_sync";
+    return meet(call, site, exchange<Shuffle::exclusive_or>);
+}
+
+static void count_votes(Thread *lanes, uint32_t mask)
+{
+    uint32_t votes = 0;
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+        const int lane = __builtin_ctz(rest);
+        votes |= (uint32_t)lanes[lane].call.value << lane;
+    }
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) lanes[__builtin_ctz(rest)].call.value = votes;
+}
+
+uint32_t ballot(uint32_t mask, bool vote, Site site)
+{
+    WarpCall call = {};
+    call.name = "__ballot_sync";
+    call.mask = mask;
+    call.value = vote;
+    return (uint32_t)meet(call, site, count_votes);
+}
+
+static void order_memory(Thread *lanes, uint32_t mask)
+{
+    if (observer.warp_synced != nullptr) observer.warp_synced(lanes->number / warp_threads, mask);
+}
+
+void sync_warp(uint32_t mask, Site site)
+{
+    WarpCall call = {};
+    call.name = "__syncwarp";
+    call.mask = mask;
+    meet(call, site, order_memory);
+}
+
+} // namespace emulated
