@@ -22,6 +22,26 @@ enum {
     COLUMN_BLOCKS = 1056 /* eight on each of an H100's multiprocessors */
 };
 
+/* Of a block of (32, COLUMN_ROWS) threads with W columns each: the sum over its rows of threads of column
+ * block_column(), where that is less than 32 W. */
+static __device__ __forceinline__ int block_column()
+{
+    return (int)(threadIdx.y * 32 + threadIdx.x);
+}
+
+template <int W>
+static __device__ __forceinline__ float block_column_sum(const float (&sum)[W],
+                                                         float (&shared)[COLUMN_ROWS][32 * W])
+{
+    store<W>(&shared[threadIdx.y][threadIdx.x * W], sum);
+    __syncthreads();
+    if (block_column() >= 32 * W) return 0.0f;
+    float total = shared[0][block_column()];
+#pragma unroll
+    for (int row = 1; row < COLUMN_ROWS; row++) total += shared[row][block_column()];
+    return total;
+}
+
 /* part (gridDim.y, C), or, where there is but one, straight to sums (C). Columns by packs of W in x. */
 template <int W, class Rows>
 static __global__ void __launch_bounds__(32 * COLUMN_ROWS)
@@ -39,17 +59,13 @@ static __global__ void __launch_bounds__(32 * COLUMN_ROWS)
 #pragma unroll
         for (int k = 0; k < W; k++) sum[k] += value[k];
     }
-    store<W>(&shared[threadIdx.y][threadIdx.x * W], sum);
-    __syncthreads();
-    const int column = threadIdx.y * 32 + threadIdx.x;
-    if (column >= 32 * W || first + column >= C) return;
-    float total = shared[0][column];
-#pragma unroll
-    for (int row = 1; row < COLUMN_ROWS; row++) total += shared[row][column];
+    const float total = block_column_sum<W>(sum, shared);
+    const int64_t column = first + block_column();
+    if (block_column() >= 32 * W || column >= C) return;
     if (gridDim.y == 1)
-        sums[first + column] += total;
+        sums[column] += total;
     else
-        part[blockIdx.y * C + first + column] = total;
+        part[blockIdx.y * C + column] = total;
 }
 
 /* sums (C) += the rows of part (parts, sets, C), set by set; (32, 32) threads. */
