@@ -27,6 +27,17 @@ static __device__ __forceinline__ void load_matrix(const bf16 *matrix, int64_t c
     }
 }
 
+/* Whether a matrix (NULL: none) can be taken by packs of W. */
+template <int W> static inline bool is_packed_matrix(int64_t, const float *matrix)
+{
+    return is_packed<W>(W, matrix);
+}
+
+template <int W> static inline bool is_packed_matrix(int64_t count, const bf16 *matrix)
+{
+    return is_packed<W>(W, matrix, matrix ? matrix + count : NULL);
+}
+
 /* The lower halves of W words. Not store(), which has one form for all NaN. */
 template <int W> static __device__ __forceinline__ void store_halves(bf16 *at, const uint32_t (&words)[W])
 {

@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: Apache-2.0
-// core/device/cuda/optimizer.cu - AdamW with the moving average of the target, each number read and written
-// once. Whatever is added to a product is in fmaf(), so that packs and single numbers get the same bits.
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cuda/optimizer.cu - AdamW with the moving average of the target, each number read and written
+ * once. Whatever is added to a product is in fmaf(), so that packs and single numbers get the same bits. */
 #include <math.h>
 
 #include "core/device/cuda/matrix.cuh"
 
-// Random bits for the parameter at place in update t.
+/* Random bits for the parameter at place in update t. */
 static __device__ __forceinline__ uint32_t dither(int64_t t, int64_t place)
 {
     uint32_t x = (uint32_t)place * 0x9E3779B1u ^ (uint32_t)t * 0x85EBCA77u;
@@ -14,8 +14,8 @@ static __device__ __forceinline__ uint32_t dither(int64_t t, int64_t place)
     return x ^ x >> 16;
 }
 
-// The second moment as it will be stored, which is also what the update uses: to bfloat16 up with the
-// probability of what is cut off. NaN stays: its bits are all ones here, and would become 0.
+/* The second moment as it will be stored, which is also what the update uses: to bfloat16 up with the
+ * probability of what is cut off. NaN stays: its bits are all ones here, and would become 0. */
 template <class Act> static __device__ __forceinline__ float rounded(float v, int64_t t, int64_t place);
 
 template <> __device__ __forceinline__ float rounded<float>(float v, int64_t, int64_t)
@@ -28,7 +28,7 @@ template <> __device__ __forceinline__ float rounded<bf16>(float v, int64_t t, i
     return isnan(v) ? v : __uint_as_float((__float_as_uint(v) + (dither(t, place) >> 16)) & 0xffff0000u);
 }
 
-// Param: float, or Act for a matrix.
+/* Param: float, or Act for a matrix. */
 template <class Act, class Param> struct adamw {
     const float *grads;
     Param *params, *target;
@@ -59,7 +59,7 @@ template <class Act, class Param> struct adamw {
         if (target) move_target<W>(i, p);
     }
 
-    // As a step towards the weights p, so that equal ones stay equal whatever the momentum rounds to.
+    /* As a step towards the weights p, so that equal ones stay equal whatever the momentum rounds to. */
     template <int W> __device__ __forceinline__ void move_target(int64_t i, const float (&p)[W]) const
     {
         float moved[W];
@@ -70,17 +70,6 @@ template <class Act, class Param> struct adamw {
         store_matrix<W>(target, count, i, moved);
     }
 };
-
-// The packs of a matrix in halves: its remainders begin after count.
-template <int W> static bool are_packed(int64_t count, const bf16 *params, const bf16 *target)
-{
-    return is_packed<W>(count, params, target);
-}
-
-template <int W> static bool are_packed(int64_t, const float *params, const float *target)
-{
-    return is_packed<W>(W, params, target);
-}
 
 template <class Act, class Param>
 static cudaError_t launch(const fsfm_cuda_queue *queue, const fsfm_adamw_args &args)
@@ -104,7 +93,8 @@ static cudaError_t launch(const fsfm_cuda_queue *queue, const fsfm_adamw_args &a
                                     .root2 = 1.0f / (float)sqrt(args.correction2)};
     constexpr int W = PACK<float, Act>;
     const bool packed = is_packed<W>(W, body.grads, body.m) && is_packed<W>(W, body.v) &&
-                        are_packed<W>(args.count, body.params, body.target);
+                        is_packed_matrix<W>(args.count, body.params) &&
+                        is_packed_matrix<W>(args.count, body.target);
     return launch_each_pack<W>(queue, args.count, packed, body);
 }
 

@@ -1,25 +1,25 @@
-// SPDX-License-Identifier: Apache-2.0
-// core/device/cuda/product.cu - products of any shape and alignment, on the ordinary cores.
-//
-// K is cut into parts, by K alone. An element is the sum of its parts' sums, in order: in one block, or,
-// where there are few tiles of c and many parts, each part in a block of its own and the sum of parts in a
-// second kernel. Both give the same bits, so a row's bits do not depend on M.
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cuda/product.cu - products of any shape and alignment, on the ordinary cores.
+ *
+ * K is cut into parts, by K alone. An element is the sum of its parts' sums, in order: in one block, or,
+ * where there are few tiles of c and many parts, each part in a block of its own and the sum of parts in a
+ * second kernel. Both give the same bits, so a row's bits do not depend on M. */
 #include "core/device/cuda/vectors.cuh"
 
 enum {
-    TILE = 64, // of c, rows and columns
-    STEP = 16, // along K
+    TILE = 64, /* of c, rows and columns */
+    STEP = 16, /* along K */
     THREADS = 256,
-    FETCHES = TILE * STEP / THREADS, // elements that a thread takes of either tile
-    SIDE = 4,                        // a thread has SIDE x SIDE elements of c
+    FETCHES = TILE * STEP / THREADS, /* elements that a thread takes of either tile */
+    SIDE = 4,                        /* a thread has SIDE x SIDE elements of c */
     PITCH = TILE + 4,
-    PART = 256, // least length of a part
+    PART = 256, /* least length of a part */
     MOST_PARTS = 32,
     FEW_TILES = 64
 };
 
-// The tile's element number e: row and place along K. Neighbours are neighbours in memory; where memory runs
-// along K, eight of four rows each, so that a warp's stores meet all banks.
+/* The tile's element number e: row and place along K. Neighbours are neighbours in memory; where memory runs
+ * along K, eight of four rows each, so that a warp's stores meet all banks. */
 template <bool is_k_inner> static __device__ __forceinline__ int row_of(int e)
 {
     return is_k_inner ? e / 8 % TILE : e % TILE;
@@ -30,8 +30,8 @@ template <bool is_k_inner> static __device__ __forceinline__ int step_of(int e)
     return is_k_inner ? e % 8 + e / (8 * TILE) * 8 : e / TILE;
 }
 
-// This thread's elements of the tile at first_row, first_k of x, stored as (rows, K), or (K, rows) where not
-// is_k_inner; zeros beyond rows and last_k.
+/* This thread's elements of the tile at first_row, first_k of x, stored as (rows, K), or (K, rows) where not
+ * is_k_inner; zeros beyond rows and last_k. */
 template <bool is_k_inner, class Act>
 static __device__ __forceinline__ void fetch(const Act *x, int64_t rows, int64_t K, int64_t first_row,
                                              int64_t first_k, int64_t last_k, float *values)
@@ -45,7 +45,7 @@ static __device__ __forceinline__ void fetch(const Act *x, int64_t rows, int64_t
     }
 }
 
-// tile (STEP, PITCH).
+/* tile (STEP, PITCH). */
 template <bool is_k_inner> static __device__ __forceinline__ void put(float *tile, const float *values)
 {
 #pragma unroll
@@ -55,7 +55,7 @@ template <bool is_k_inner> static __device__ __forceinline__ void put(float *til
     }
 }
 
-// sums (SIDE, SIDE) += a tile's product: rows SIDE y .., columns x, x + 16, ...
+/* sums (SIDE, SIDE) += a tile's product: rows SIDE y .., columns x, x + 16, ... */
 static __device__ __forceinline__ void multiply(const float *a, const float *b, int y, int x,
                                                 float (*sums)[SIDE])
 {
@@ -72,7 +72,7 @@ static __device__ __forceinline__ void multiply(const float *a, const float *b, 
     }
 }
 
-// total += sums, which are zeros again.
+/* total += sums, which are zeros again. */
 static __device__ __forceinline__ void add_part(float (*sums)[SIDE], float (*total)[SIDE])
 {
 #pragma unroll
@@ -85,7 +85,7 @@ static __device__ __forceinline__ void add_part(float (*sums)[SIDE], float (*tot
     }
 }
 
-// What c is at m, n, from the sum over K.
+/* What c is at m, n, from the sum over K. */
 template <class Out>
 static __device__ __forceinline__ void finish(const fsfm_cuda_product_args &args, int64_t m, int64_t n,
                                               float sum, Out *c)
@@ -95,8 +95,8 @@ static __device__ __forceinline__ void finish(const fsfm_cuda_product_args &args
     c[m * args.N + n] = to_act<Out>(sum);
 }
 
-// A block makes a tile of c; of its parts all, or, where the grid has a row for each part, one, and then
-// c (parts, M, N) holds their sums.
+/* A block makes a tile of c; of its parts all, or, where the grid has a row for each part, one, and then
+ * c (parts, M, N) holds their sums. */
 template <class Act, class Out, bool a_transposed, bool b_transposed>
 static __global__ void __launch_bounds__(THREADS) tile_kernel(fsfm_cuda_product_args args, int64_t part)
 {
@@ -130,7 +130,7 @@ static __global__ void __launch_bounds__(THREADS) tile_kernel(fsfm_cuda_product_
     }
 }
 
-// partial (parts, M, N).
+/* partial (parts, M, N). */
 template <class Out>
 static __global__ void __launch_bounds__(THREADS)
     parts_kernel(fsfm_cuda_product_args args, int64_t parts, const float *partial)
@@ -142,7 +142,7 @@ static __global__ void __launch_bounds__(THREADS)
     finish(args, i / args.N, i % args.N, total, static_cast<Out *>(args.c));
 }
 
-// Of all but the last part; a multiple of STEP.
+/* Of all but the last part; a multiple of STEP. */
 static int64_t part_length(int64_t K)
 {
     const int64_t most = K / PART < MOST_PARTS ? K / PART : (int64_t)MOST_PARTS;
