@@ -45,18 +45,17 @@ static void end_thread(Thread *thread)
 // Nobody can go on although not all have returned: each waits for one that waits elsewhere.
 [[noreturn]] static void report_deadlock()
 {
-    const Thread *in_warp = nullptr, *at_barrier = nullptr;
-    for (int i = block.count - 1; i >= 0; i--) {
-        const Thread *thread = &block.threads[i];
-        if (thread->state == State::in_warp) in_warp = thread;
-        if (thread->state == State::at_barrier) at_barrier = thread;
+    const Thread *in_warp = block.threads, *other = block.threads;
+    while (in_warp->state != State::in_warp) in_warp++;
+    const Thread *lanes = in_warp - in_warp->lane();
+    for (uint32_t rest = in_warp->call.mask; rest != 0; rest &= rest - 1) {
+        other = &lanes[__builtin_ctz(rest)];
+        if (other->state == State::at_barrier || other->call.mask != in_warp->call.mask) break;
     }
-    const uint32_t missing = in_warp->call.mask & ~block.in_warp[in_warp->number / warp_threads];
-    const Thread *missed = in_warp + (missing == 0 ? 0 : __builtin_ctz(missing) - in_warp->lane());
-    if (at_barrier == nullptr) at_barrier = missed;
-    fail("deadlock: thread %d waits in %s at %s:%d (mask %08x) for thread %d, and thread %d waits at %s:%d",
+    fail("deadlock: thread %d waits in %s at %s:%d (mask %08x) for thread %d, which waits in %s at %s:%d",
          in_warp->number, in_warp->call.name, in_warp->site.file, in_warp->site.line, in_warp->call.mask,
-         missed->number, at_barrier->number, at_barrier->site.file, at_barrier->site.line);
+         other->number, other->state == State::at_barrier ? "__syncthreads" : other->call.name,
+         other->site.file, other->site.line);
 }
 
 // A fiber: threads that have not begun, one after another, until one that has begun is next.
@@ -146,7 +145,7 @@ void run_block(const char *kernel, const std::function<void()> &body, int count)
         thread.copy_group = 0;
         ready_push(i);
     }
-    memset(block.in_warp, 0, sizeof block.in_warp);
+    for (Meetings &meetings : block.meetings) meetings.count = 0;
     memset(block.returned, 0, sizeof block.returned);
     Thread *first = &block.threads[ready_pop()];
     host = Fiber{};

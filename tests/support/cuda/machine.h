@@ -53,6 +53,15 @@ struct Thread {
     }
 };
 
+/* Lanes of a warp that wait in an operation for others of their mask. */
+struct Meeting {
+    uint32_t mask, arrived;
+};
+struct Meetings {
+    Meeting under_way[warp_threads];
+    int count;
+};
+
 struct Block {
     const char *kernel;
     const std::function<void()> *body; /* what each thread does */
@@ -60,7 +69,7 @@ struct Block {
     int count, done, at_barrier;
     bool has_waited; /* some thread has, since this was last cleared */
     Thread threads[most_threads];
-    uint32_t in_warp[most_warps];  /* lanes that wait in an operation of their warp */
+    Meetings meetings[most_warps];
     uint32_t returned[most_warps]; /* lanes that have returned */
 };
 extern Block block;

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/support/cuda/warp.cu - operations that the lanes of a warp do together.
-#include <string.h>
-
 #include "machine.h"
 #include "observer.h"
 #include "warp.h"
@@ -16,17 +14,17 @@ static Thread *warp_of(const Thread *thread)
 
 void check_warp_of_returned(const Thread *thread)
 {
-    const uint32_t waiting = block.in_warp[thread->number / warp_threads];
-    for (uint32_t rest = waiting; rest != 0; rest &= rest - 1) {
-        const Thread &other = warp_of(thread)[__builtin_ctz(rest)];
-        if (other.call.mask >> thread->lane() & 1)
-            fail("this thread has returned, but thread %d waits for it in %s at %s:%d (mask %08x)",
-                 other.number, other.call.name, other.site.file, other.site.line, other.call.mask);
+    const Meetings &meetings = block.meetings[thread->number / warp_threads];
+    for (int i = 0; i < meetings.count; i++) {
+        const Meeting &meeting = meetings.under_way[i];
+        if (!(meeting.mask >> thread->lane() & 1)) continue;
+        const Thread &other = warp_of(thread)[__builtin_ctz(meeting.arrived)];
+        fail("this thread has returned, but thread %d waits for it in %s at %s:%d (mask %08x)", other.number,
+             other.call.name, other.site.file, other.site.line, other.call.mask);
     }
 }
 
-// All lanes of a mask must be in the same call; those that are there already agree with each other.
-static void check_call(const Thread *thread, const Thread *lanes, uint32_t waiting)
+static void check_mask(const Thread *thread)
 {
     const WarpCall &call = thread->call;
     if (!(call.mask >> thread->lane() & 1))
@@ -36,8 +34,15 @@ static void check_call(const Thread *thread, const Thread *lanes, uint32_t waiti
     if ((returned & call.mask) != 0)
         fail("%s at %s:%d: mask %08x names lane %d, which has returned", call.name, thread->site.file,
              thread->site.line, call.mask, __builtin_ctz(returned & call.mask));
-    if ((waiting & call.mask) == 0) return;
-    const Thread &other = lanes[__builtin_ctz(waiting & call.mask)];
+}
+
+// All lanes of a mask must be in the same call. Lanes of other masks may be elsewhere, but not wait for each
+// other.
+static void check_meeting(const Thread *thread, const Thread *lanes, const Meeting &meeting)
+{
+    const WarpCall &call = thread->call;
+    if (!(meeting.mask >> thread->lane() & 1) || (meeting.arrived & call.mask) == 0) return;
+    const Thread &other = lanes[__builtin_ctz(meeting.arrived & call.mask)];
     if (other.call.name != call.name || !is_same(other.site, thread->site))
         fail("divergent warp: %s at %s:%d, but lane %d is in %s at %s:%d", call.name, thread->site.file,
              thread->site.line, other.lane(), other.call.name, other.site.file, other.site.line);
@@ -46,23 +51,38 @@ static void check_call(const Thread *thread, const Thread *lanes, uint32_t waiti
              thread->site.line, thread->lane(), call.mask, other.lane(), other.call.mask);
 }
 
+// Adds the thread to the meeting of its mask; true where all have come, and then there is no such meeting.
+static bool join(const Thread *thread, const Thread *lanes)
+{
+    Meetings &meetings = block.meetings[thread->number / warp_threads];
+    const uint32_t mask = thread->call.mask;
+    int mine = meetings.count;
+    for (int i = 0; i < meetings.count; i++) {
+        check_meeting(thread, lanes, meetings.under_way[i]);
+        if (meetings.under_way[i].mask == mask) mine = i;
+    }
+    if (mine == meetings.count) meetings.under_way[meetings.count++] = Meeting{mask, 0};
+    Meeting &meeting = meetings.under_way[mine];
+    meeting.arrived |= 1u << thread->lane();
+    if (meeting.arrived != mask) return false;
+    meeting = meetings.under_way[--meetings.count];
+    return true;
+}
+
 uint64_t meet(const WarpCall &call, Site site, void (*work)(Thread *lanes, uint32_t mask))
 {
     Thread *thread = block.thread, *lanes = warp_of(thread);
-    uint32_t &waiting = block.in_warp[thread->number / warp_threads];
     thread->call = call;
     thread->call.mask &= lanes_of(thread->number / warp_threads);
     thread->site = site;
-    check_call(thread, lanes, waiting);
-    const uint32_t mask = thread->call.mask;
+    check_mask(thread);
     thread->state = State::in_warp;
-    waiting |= 1u << thread->lane();
-    if ((waiting & mask) != mask) {
+    if (!join(thread, lanes)) {
         wait_for_turn();
         return thread->call.value;
     }
+    const uint32_t mask = thread->call.mask;
     work(lanes, mask);
-    waiting &= ~mask;
     const bool goes_on = settings().order != Order::random;
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
         Thread *lane = &lanes[__builtin_ctz(rest)];
