@@ -11,7 +11,7 @@ typedef struct {
     char host[64];
     char device[96];
     char isa[32];
-    char place[32];
+    char place[40];
     int threads;
 } fsfm_rank_place;
 

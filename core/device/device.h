@@ -355,7 +355,7 @@ struct fsfm_device {
     int64_t useful_rows;
     char name[96];  /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
     char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
-    char place[32]; /* of a GPU: its address in the machine; else "" */
+    char place[40]; /* of a GPU: the number that no other has; else "" */
 };
 
 typedef struct {

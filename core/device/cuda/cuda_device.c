@@ -116,8 +116,8 @@ static fsfm_status describe(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
                          properties.name, properties.major, properties.minor);
     snprintf(base->name, sizeof base->name, "cuda:%d (%.64s)", gpu, properties.name);
     snprintf(base->isa, sizeof base->isa, "sm_%d%d", properties.major, properties.minor);
-    FSFM_TRY(fsfm_cuda_check(cuda, cudaDeviceGetPCIBusId(base->place, sizeof base->place, gpu),
-                             "its place on the bus", err));
+    for (size_t i = 0; i < sizeof properties.uuid.bytes; i++)
+        snprintf(base->place + 2 * i, 3, "%02x", (unsigned)(unsigned char)properties.uuid.bytes[i]);
     base->memory_bytes = properties.totalGlobalMem;
     cuda->cache_bytes = properties.l2CacheSize;
     return FSFM_OK;

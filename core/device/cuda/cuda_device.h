@@ -19,16 +19,16 @@ enum { FSFM_CUDA_SEGMENTS = 16, FSFM_CUDA_LANDINGS = 2 };
 
 typedef struct {
     cudaStream_t stream;
-    cudaEvent_t crossed;                  /* the last piece is on the device */
-    cudaEvent_t free[FSFM_CUDA_SEGMENTS]; /* everything that read a segment is done */
-    char *host, *dev;                     /* (segments, FSFM_CUDA_SEGMENT_BYTES) each */
-    int segment;                          /* that is being filled */
-    size_t used_bytes;                    /* of it */
+    cudaEvent_t crossed;                                      /* the last piece is on the device */
+    cudaEvent_t free[FSFM_CUDA_SEGMENTS];                     /* everything that read a segment is done */
+    char *host[FSFM_CUDA_SEGMENTS], *dev[FSFM_CUDA_SEGMENTS]; /* NULL: not used yet */
+    int segment;                                              /* that is being filled */
+    size_t used_bytes;                                        /* of it */
 } fsfm_cuda_uploads;
 
 typedef struct {
     cudaEvent_t landed[FSFM_CUDA_LANDINGS];
-    char *host; /* (landings, FSFM_CUDA_SEGMENT_BYTES) */
+    char *host[FSFM_CUDA_LANDINGS]; /* of a segment's size; NULL: not used yet */
 } fsfm_cuda_downloads;
 
 struct fsfm_cuda_plan;

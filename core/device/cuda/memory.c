@@ -4,7 +4,8 @@
  * An upload is copied into a ring of pinned memory, so that its source is free at once; crosses, on a stream
  * of its own, to a ring on the device that mirrors the first; and is copied to its place by the stream that
  * computes. So it crosses while that one works off what was enqueued before. A segment of the rings is filled
- * again when the computing stream has passed the event that was recorded when it was full. */
+ * again when the computing stream has passed the event that was recorded when it was full. Segments are
+ * allocated at their first use. */
 #include <string.h>
 
 #include "core/device/cuda/cuda_device.h"
@@ -16,21 +17,12 @@ static cudaError_t make_event(cudaEvent_t *out)
 
 fsfm_status fsfm_cuda_memory_open(fsfm_cuda_device *cuda, fsfm_error *err)
 {
-    const size_t ring_bytes = FSFM_CUDA_SEGMENTS * FSFM_CUDA_SEGMENT_BYTES;
     fsfm_cuda_uploads *up = &cuda->uploads;
     fsfm_cuda_downloads *down = &cuda->downloads;
-    void *host = NULL, *dev = NULL, *landings = NULL;
     cudaError_t code = cudaStreamCreateWithFlags(&up->stream, cudaStreamNonBlocking);
     if (code == cudaSuccess) code = make_event(&up->crossed);
     for (int i = 0; code == cudaSuccess && i < FSFM_CUDA_SEGMENTS; i++) code = make_event(&up->free[i]);
     for (int i = 0; code == cudaSuccess && i < FSFM_CUDA_LANDINGS; i++) code = make_event(&down->landed[i]);
-    if (code == cudaSuccess) code = cudaMalloc(&dev, ring_bytes);
-    up->dev = dev;
-    if (code == cudaSuccess) code = cudaHostAlloc(&host, ring_bytes, cudaHostAllocDefault);
-    up->host = host;
-    if (code == cudaSuccess)
-        code = cudaHostAlloc(&landings, FSFM_CUDA_LANDINGS * FSFM_CUDA_SEGMENT_BYTES, cudaHostAllocDefault);
-    down->host = landings;
     return fsfm_cuda_check(cuda, code, "memory to move data", err);
 }
 
@@ -39,9 +31,11 @@ void fsfm_cuda_memory_close(fsfm_cuda_device *cuda)
     fsfm_cuda_uploads *up = &cuda->uploads;
     fsfm_cuda_downloads *down = &cuda->downloads;
     if (up->stream) cudaStreamSynchronize(up->stream);
-    if (down->host) cudaFreeHost(down->host);
-    if (up->host) cudaFreeHost(up->host);
-    cudaFree(up->dev);
+    for (int i = 0; i < FSFM_CUDA_LANDINGS; i++) cudaFreeHost(down->host[i]);
+    for (int i = 0; i < FSFM_CUDA_SEGMENTS; i++) {
+        cudaFreeHost(up->host[i]);
+        cudaFree(up->dev[i]);
+    }
     for (int i = 0; i < FSFM_CUDA_LANDINGS; i++)
         if (down->landed[i]) cudaEventDestroy(down->landed[i]);
     for (int i = 0; i < FSFM_CUDA_SEGMENTS; i++)
@@ -83,6 +77,19 @@ static cudaError_t next_segment(fsfm_cuda_device *cuda)
     return code == cudaSuccess ? cudaEventSynchronize(up->free[up->segment]) : code;
 }
 
+static cudaError_t make_pinned(char **memory)
+{
+    return *memory ? cudaSuccess
+                   : cudaHostAlloc((void **)memory, FSFM_CUDA_SEGMENT_BYTES, cudaHostAllocDefault);
+}
+
+static cudaError_t make_segment(fsfm_cuda_uploads *up)
+{
+    char **dev = &up->dev[up->segment];
+    const cudaError_t code = make_pinned(&up->host[up->segment]);
+    return code == cudaSuccess && !*dev ? cudaMalloc((void **)dev, FSFM_CUDA_SEGMENT_BYTES) : code;
+}
+
 /* As much of wanted bytes at src as there is room for in one piece, brought to *staged on the device: for
  * what is enqueued until the next call. */
 static cudaError_t stage(fsfm_cuda_device *cuda, const void *src, size_t wanted_bytes, const void **staged,
@@ -90,16 +97,17 @@ static cudaError_t stage(fsfm_cuda_device *cuda, const void *src, size_t wanted_
 {
     fsfm_cuda_uploads *up = &cuda->uploads;
     cudaError_t code = up->used_bytes < FSFM_CUDA_SEGMENT_BYTES ? cudaSuccess : next_segment(cuda);
+    if (code == cudaSuccess) code = make_segment(up);
+    if (code != cudaSuccess) return code;
     const size_t room = FSFM_CUDA_SEGMENT_BYTES - up->used_bytes;
     const size_t part = wanted_bytes < room ? wanted_bytes : room;
-    const size_t at = (size_t)up->segment * FSFM_CUDA_SEGMENT_BYTES + up->used_bytes;
-    if (code != cudaSuccess) return code;
-    memcpy(up->host + at, src, part);
-    code = cudaMemcpyAsync(up->dev + at, up->host + at, part, cudaMemcpyHostToDevice, up->stream);
+    char *host = up->host[up->segment] + up->used_bytes, *dev = up->dev[up->segment] + up->used_bytes;
+    memcpy(host, src, part);
+    code = cudaMemcpyAsync(dev, host, part, cudaMemcpyHostToDevice, up->stream);
     if (code == cudaSuccess) code = cudaEventRecord(up->crossed, up->stream);
     if (code == cudaSuccess) code = cudaStreamWaitEvent(cuda->queue.stream, up->crossed, 0);
     up->used_bytes += (part + FSFM_ARENA_ALIGN - 1) / FSFM_ARENA_ALIGN * FSFM_ARENA_ALIGN;
-    *staged = up->dev + at;
+    *staged = dev;
     *staged_bytes = part;
     return code;
 }
@@ -144,25 +152,24 @@ static size_t piece_bytes(size_t size_bytes, size_t piece)
     return left < FSFM_CUDA_SEGMENT_BYTES ? left : FSFM_CUDA_SEGMENT_BYTES;
 }
 
-static char *landing_of(const fsfm_cuda_device *cuda, size_t piece)
-{
-    return cuda->downloads.host + piece % FSFM_CUDA_LANDINGS * FSFM_CUDA_SEGMENT_BYTES;
-}
-
 static cudaError_t send_piece(fsfm_cuda_device *cuda, const char *src_dev, size_t size_bytes, size_t piece)
 {
-    const cudaError_t code =
-        cudaMemcpyAsync(landing_of(cuda, piece), src_dev + piece * FSFM_CUDA_SEGMENT_BYTES,
-                        piece_bytes(size_bytes, piece), cudaMemcpyDeviceToHost, cuda->queue.stream);
-    if (code != cudaSuccess) return code;
-    return cudaEventRecord(cuda->downloads.landed[piece % FSFM_CUDA_LANDINGS], cuda->queue.stream);
+    fsfm_cuda_downloads *down = &cuda->downloads;
+    const size_t landing = piece % FSFM_CUDA_LANDINGS;
+    cudaError_t code = make_pinned(&down->host[landing]);
+    if (code == cudaSuccess)
+        code = cudaMemcpyAsync(down->host[landing], src_dev + piece * FSFM_CUDA_SEGMENT_BYTES,
+                               piece_bytes(size_bytes, piece), cudaMemcpyDeviceToHost, cuda->queue.stream);
+    return code == cudaSuccess ? cudaEventRecord(down->landed[landing], cuda->queue.stream) : code;
 }
 
 static cudaError_t take_piece(fsfm_cuda_device *cuda, char *dst_host, size_t size_bytes, size_t piece)
 {
-    const cudaError_t code = cudaEventSynchronize(cuda->downloads.landed[piece % FSFM_CUDA_LANDINGS]);
+    const fsfm_cuda_downloads *down = &cuda->downloads;
+    const size_t landing = piece % FSFM_CUDA_LANDINGS;
+    const cudaError_t code = cudaEventSynchronize(down->landed[landing]);
     if (code == cudaSuccess)
-        memcpy(dst_host + piece * FSFM_CUDA_SEGMENT_BYTES, landing_of(cuda, piece),
+        memcpy(dst_host + piece * FSFM_CUDA_SEGMENT_BYTES, down->host[landing],
                piece_bytes(size_bytes, piece));
     return code;
 }

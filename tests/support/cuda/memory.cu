@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "observer.h"
@@ -52,6 +54,26 @@ static void set_access(const Allocation &allocation, bool is_allowed)
     mprotect(allocation.pages, allocation.pages_bytes, is_allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
+// Pages of NaN that take memory only when they are written: all are private copies of one file's.
+static bool fill_with_nan(char *pages, size_t bytes)
+{
+    static const size_t file_bytes = (size_t)4 << 20;
+    static int file = -1;
+    if (file < 0) {
+        file = memfd_create("nan", MFD_CLOEXEC);
+        if (file < 0 || ftruncate(file, (off_t)file_bytes) != 0) return false;
+        void *all = mmap(nullptr, file_bytes, PROT_WRITE, MAP_SHARED, file, 0);
+        if (all == MAP_FAILED) return false;
+        memset(all, 0xff, file_bytes);
+        munmap(all, file_bytes);
+    }
+    for (size_t at = 0; at < bytes; at += file_bytes)
+        if (mmap(pages + at, std::min(file_bytes, bytes - at), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED)
+            return false;
+    return true;
+}
+
 // The allocation ends as near to the next page, which cannot be touched, as its alignment allows.
 void *device_allocate(size_t bytes)
 {
@@ -63,15 +85,14 @@ void *device_allocate(size_t bytes)
         return nullptr;
     allocation.pages = arena + arena_used + page;
     allocation.base = allocation.pages + allocation.pages_bytes - round_up(bytes, alignment);
-    if (mprotect(allocation.pages, allocation.pages_bytes, PROT_READ | PROT_WRITE) != 0) return nullptr;
+    if (!fill_with_nan(allocation.pages, allocation.pages_bytes)) return nullptr;
     arena_used += page + allocation.pages_bytes;
     bytes_used += bytes;
-    memset(allocation.pages, 0xff, allocation.pages_bytes);
     poison(allocation.pages, (size_t)(allocation.base - allocation.pages));
     poison(allocation.base + bytes, round_up(bytes, alignment) - bytes);
     if (!is_open()) set_access(allocation, false);
     allocations[(uintptr_t)allocation.base] = allocation;
-    if (observer.device_written != nullptr) observer.device_written(allocation.base, bytes, false);
+    if (observer.device_allocated != nullptr) observer.device_allocated(allocation.base, bytes);
     return allocation.base;
 }
 
@@ -80,6 +101,7 @@ bool device_free(void *address)
     const auto found = allocations.find((uintptr_t)address);
     if (found == allocations.end()) return false;
     Allocation allocation = found->second;
+    if (observer.device_freed != nullptr) observer.device_freed(allocation.base);
     unpoison(allocation.pages, allocation.pages_bytes);
     mmap(allocation.pages, allocation.pages_bytes, PROT_NONE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
