@@ -54,7 +54,7 @@ static void copy(void *destination, const void *source, size_t bytes)
     if (is_device_address(source)) check_side(source, bytes, true, "source");
     memcpy(destination, source, bytes);
     if (is_device_address(destination) && observer.device_written != nullptr)
-        observer.device_written(destination, bytes, true);
+        observer.device_written(destination, bytes);
 }
 
 static void set(void *destination, int value, size_t bytes)
@@ -62,7 +62,7 @@ static void set(void *destination, int value, size_t bytes)
     const DeviceAccess access;
     check_side(destination, bytes, true, "destination");
     memset(destination, value, bytes);
-    if (observer.device_written != nullptr) observer.device_written(destination, bytes, true);
+    if (observer.device_written != nullptr) observer.device_written(destination, bytes);
 }
 
 extern "C" {

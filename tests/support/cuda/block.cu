@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "observer.h"
+#include "poison.h"
 
 namespace emulated
 {
@@ -59,13 +60,13 @@ static void end_thread(Thread *thread)
 }
 
 // A fiber: threads that have not begun, one after another, until one that has begun is next.
-static void run_threads()
+NOT_SANITIZED static void run_threads()
 {
     fiber_begin();
     for (;;) {
         Thread *thread = block.thread;
         thread->state = State::ready;
-        (*block.body)();
+        block.call->run();
         end_thread(thread);
         if (block.done == block.count) fiber_leave(&thread->fiber, &host);
         if (ready_is_empty()) report_deadlock();
@@ -128,10 +129,8 @@ void sync_block(Site site)
     wait_for_turn();
 }
 
-void run_block(const char *kernel, const std::function<void()> &body, int count)
+void run_block(int count)
 {
-    block.kernel = kernel;
-    block.body = &body;
     block.count = count;
     block.done = block.at_barrier = 0;
     ready_clear();

@@ -14,11 +14,11 @@ namespace emulated
 static constexpr size_t copy_bytes = 16;
 
 // The device may read and write at any time from the call to the wait: a checker is told at both.
-static void tell(const PendingCopy &copy)
+static void tell(const PendingCopy &copy, bool is_again)
 {
     if (observer.thread_accessed == nullptr) return;
-    if (copy.global != nullptr) observer.thread_accessed(copy.global, copy_bytes, false, copy.site);
-    observer.thread_accessed(copy.shared, copy_bytes, true, copy.site);
+    if (copy.global != nullptr) observer.thread_accessed(copy.global, copy_bytes, false, is_again, copy.site);
+    observer.thread_accessed(copy.shared, copy_bytes, true, is_again, copy.site);
 }
 
 static void perform(const PendingCopy &copy)
@@ -38,7 +38,7 @@ void copy_async(void *shared, const void *global, bool is_there, Site site)
     if (is_there && !is_on_device(global, copy_bytes))
         fail("cp.async at %s:%d from %p, which is not device memory", site.file, site.line, global);
     const PendingCopy copy = {shared, is_there ? global : nullptr, thread->copy_group, site};
-    tell(copy);
+    tell(copy, false);
     if (random_below(2) == 0) {
         perform(copy);
         return;
@@ -60,7 +60,7 @@ void finish_copies(Thread *thread, int end)
             thread->copies[kept++] = copy;
             continue;
         }
-        tell(copy);
+        tell(copy, true);
         perform(copy);
     }
     thread->copies.resize(kept);

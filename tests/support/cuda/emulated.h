@@ -14,7 +14,6 @@
 #include <cuda_runtime_api.h>
 #include <vector_functions.h>
 
-#include <functional>
 #include <tuple>
 #include <utility>
 
@@ -68,8 +67,31 @@ void copy_async(void *shared, const void *global, bool is_there, Site site);
 void copy_commit();
 void copy_wait(int under_way);
 
+/* A kernel with its arguments; run is what one thread does. */
+struct Call {
+    size_t bytes; /* of the whole object */
+    virtual void run() const = 0;
+    virtual ~Call() = default;
+};
+
+template <class... Parameters> struct KernelCall : Call {
+    void (*kernel)(Parameters...);
+    std::tuple<std::decay_t<Parameters>...> arguments;
+
+    KernelCall(void (*a_kernel)(Parameters...), std::decay_t<Parameters>... values)
+        : kernel(a_kernel), arguments(values...)
+    {
+        bytes = sizeof *this;
+    }
+    void run() const override
+    {
+        std::apply(kernel, arguments);
+    }
+};
+
+/* Deletes call when it has run, or with the graph that has captured it. */
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-            cudaStream_t stream, std::function<void()> thread, Site site);
+            cudaStream_t stream, const Call *call, Site site);
 
 template <class To, class From> To bits_as(From from)
 {
@@ -91,10 +113,9 @@ template <class... Parameters, class... Arguments>
 void launch_kernel(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                    size_t shared_bytes, cudaStream_t stream, Site site, Arguments... arguments)
 {
-    std::tuple<std::decay_t<Parameters>...> values(static_cast<std::decay_t<Parameters>>(arguments)...);
-    launch(
-        name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes, stream,
-        [kernel, values] { std::apply(kernel, values); }, site);
+    const Call *call =
+        new KernelCall<Parameters...>(kernel, static_cast<std::decay_t<Parameters>>(arguments)...);
+    launch(name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes, stream, call, site);
 }
 
 } // namespace emulated

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/support/cuda/launch.cu - launches: limits, and the blocks of a grid one after another.
+#include <memory>
 #include <numeric>
 #include <unordered_map>
 
@@ -60,11 +61,13 @@ static std::vector<uint32_t> order_of_blocks(uint64_t count)
 
 // Shared memory is new for each block; where none has waited, none can have used it with others.
 static void run_grid(const char *name, const void *kernel, dim3 grid, dim3 threads, size_t shared_bytes,
-                     const std::function<void()> &thread)
+                     const Call *call)
 {
     const DeviceAccess access;
     set_dynamic_shared(shared_bytes);
     block.kernel = name;
+    block.function = kernel;
+    block.call = call;
     block.has_waited = true;
     view.block_size = threads;
     view.grid_size = grid;
@@ -74,18 +77,19 @@ static void run_grid(const char *name, const void *kernel, dim3 grid, dim3 threa
         if (block.has_waited) fill_shared(kernel);
         block.has_waited = false;
         if (observer.block_begun != nullptr) observer.block_begun();
-        run_block(name, thread, (int)(threads.x * threads.y * threads.z));
+        run_block((int)(threads.x * threads.y * threads.z));
         if (shared_bytes > 0) check_shared_guards();
     }
     check_guards();
 }
 
 void launch(const char *name, const void *kernel, dim3 grid, dim3 threads, size_t shared_bytes,
-            cudaStream_t stream, std::function<void()> thread, Site site)
+            cudaStream_t stream, const Call *call, Site site)
 {
     const std::lock_guard<std::recursive_mutex> lock(device_lock);
+    const std::shared_ptr<const Call> kept(call);
     check_launch(name, kernel, grid, threads, shared_bytes, site);
-    submit(stream, [=] { run_grid(name, kernel, grid, threads, shared_bytes, thread); });
+    submit(stream, [=] { run_grid(name, kernel, grid, threads, shared_bytes, kept.get()); });
 }
 
 } // namespace emulated

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include <functional>
 #include <vector>
 
 #include "emulated.h"
@@ -64,8 +63,9 @@ struct Meetings {
 
 struct Block {
     const char *kernel;
-    const std::function<void()> *body; /* what each thread does */
-    Thread *thread;                    /* whose turn it is; NULL: the host's */
+    const void *function; /* the kernel's */
+    const Call *call;     /* what each thread does */
+    Thread *thread;       /* whose turn it is; NULL: the host's */
     int count, done, at_barrier;
     bool has_waited; /* some thread has, since this was last cleared */
     Thread threads[most_threads];
@@ -74,8 +74,8 @@ struct Block {
 };
 extern Block block;
 
-/* Runs the threads of view.block, which is set up but for them. */
-void run_block(const char *kernel, const std::function<void()> &body, int count);
+/* Runs count threads of view.block, which is set up but for them, as block.call says. */
+void run_block(int count);
 
 /* Gives the turn away; the thread's state says what it waits for. Returns when it is ready and chosen. */
 void wait_for_turn();

@@ -92,7 +92,7 @@ void load_matrices(uint32_t *fragments, int count, bool is_transposed, const voi
     check_whole(call, site);
     if (block.thread->lane() < count * 8) {
         check_shared(row, 16, "ldmatrix", site);
-        if (observer.thread_accessed != nullptr) observer.thread_accessed(row, 16, false, site);
+        if (observer.thread_accessed != nullptr) observer.thread_accessed(row, 16, false, false, site);
     }
     if (count == 2)
         meet(call, site, load<2, true>);

@@ -18,10 +18,14 @@ struct Observer {
     void (*block_begun)();
     void (*block_synced)();
     void (*warp_synced)(int warp, uint32_t mask);
-    /* An access that the emulator does in the name of the thread that runs. */
-    void (*thread_accessed)(const void *address, size_t bytes, bool is_write, Site site);
-    /* The host or a copy has written device memory; it is new where not is_defined. */
-    void (*device_written)(const void *address, size_t bytes, bool is_defined);
+    /* An access that the emulator does in the name of the thread that runs; again: told of before. */
+    void (*thread_accessed)(const void *address, size_t bytes, bool is_write, bool is_again, Site site);
+    void (*device_allocated)(const void *address, size_t bytes);
+    void (*device_freed)(const void *address);
+    /* A copy has written device memory. */
+    void (*device_written)(const void *address, size_t bytes);
+    /* A library may have written any. */
+    void (*device_changed)();
 };
 extern Observer observer;
 

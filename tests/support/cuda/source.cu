@@ -36,7 +36,7 @@ void describe_source(const void *code, char *text, size_t text_bytes)
         pclose(lines);
     }
     line[strcspn(line, " \n")] = '\0';
-    if (line[0] == '\0' || line[0] == '?')
+    if (line[0] == '\0' || strchr(line, '?') != nullptr)
         snprintf(text, text_bytes, "%s+0x%zx", base_name(info.dli_fname), offset);
     else
         snprintf(text, text_bytes, "%s", base_name(line));
