@@ -2,6 +2,7 @@
  * core/device/cuda/rows.cu - layer norm, and sums of rows. */
 #include "core/device/cuda/columns.cuh"
 #include "core/device/cuda/sums.cuh"
+#include "core/device/cuda/wide_rows.cuh"
 
 /* A row is held in the registers of a team of threads, V packs of W columns each; a block is (threads of a
  * team, teams) threads. A team is a warp as long as registers last; wider rows have a block each. */
@@ -10,7 +11,7 @@ typedef struct {
     dim3 block;
 } row_team;
 
-enum { TEAMS = 4, TEAM_THREADS = 512, WIDEST_ROW = 8 * TEAM_THREADS };
+enum { TEAMS = 4, TEAM_THREADS = 512, WIDEST_ROW = 8 * TEAM_THREADS /* that registers hold */ };
 
 static row_team team_for(int64_t C)
 {
@@ -221,8 +222,8 @@ static __global__ void __launch_bounds__(BLOCK_THREADS<W, V>, LEAST_BLOCKS<W, V>
     }
 }
 
-/* launch.at<X, Act, W, V>() with the types of x and activations and the width that rows and pointers allow.
- */
+/* launch.at<X, Act, W, V>() with the types of x and activations and the width that rows and pointers allow,
+ * or launch.wide<X, Act>(). */
 template <class X, class Act, int W, class Launch>
 static cudaError_t with_width(const row_team &team, const Launch &launch)
 {
@@ -233,12 +234,12 @@ static cudaError_t with_width(const row_team &team, const Launch &launch)
     }
 }
 
-template <class X, class Act, class Launch>
-static cudaError_t with_types(const row_team &team, const Launch &launch)
+template <class X, class Act, class Launch> static cudaError_t with_types(int64_t C, const Launch &launch)
 {
     constexpr int W = PACK<X, Act>;
-    return launch.template is_packed_as<X, Act, W>() ? with_width<X, Act, W>(team, launch)
-                                                     : with_width<X, Act, 1>(team, launch);
+    if (C > WIDEST_ROW) return launch.template wide<X, Act>();
+    return launch.template is_packed_as<X, Act, W>() ? with_width<X, Act, W>(team_for(C), launch)
+                                                     : with_width<X, Act, 1>(team_for(C), launch);
 }
 
 template <class Launch>
@@ -246,10 +247,8 @@ static cudaError_t with_row_type(const fsfm_cuda_queue *queue, int64_t N, int64_
                                  const Launch &launch)
 {
     if (N == 0 || C == 0) return cudaSuccess;
-    if (C > WIDEST_ROW) return cudaErrorInvalidValue;
-    const row_team team = team_for(C);
-    if (queue->precision == FSFM_PRECISION_FP32) return with_types<float, float>(team, launch);
-    return x_is_float ? with_types<float, bf16>(team, launch) : with_types<bf16, bf16>(team, launch);
+    if (queue->precision == FSFM_PRECISION_FP32) return with_types<float, float>(C, launch);
+    return x_is_float ? with_types<float, bf16>(C, launch) : with_types<bf16, bf16>(C, launch);
 }
 
 struct layernorm_launch {
@@ -269,6 +268,12 @@ struct layernorm_launch {
                queue->stream, *args);
         return cudaGetLastError();
     }
+
+    template <class X, class Act> cudaError_t wide() const
+    {
+        LAUNCH((layernorm_wide<X, Act>), (unsigned)args->N, WIDE_THREADS, 0, queue->stream, *args);
+        return cudaGetLastError();
+    }
 };
 
 cudaError_t fsfm_cuda_layernorm(const fsfm_cuda_queue *queue, const fsfm_layernorm_args *args)
@@ -276,13 +281,15 @@ cudaError_t fsfm_cuda_layernorm(const fsfm_cuda_queue *queue, const fsfm_layerno
     return with_row_type(queue, args->N, args->C, args->x_is_float, layernorm_launch{queue, args});
 }
 
-/* Blocks of backward: three on each of an H100's multiprocessors, and more of those with short rows. */
+/* Blocks of backward: three on each of an H100's multiprocessors, and more of those with short rows; as many
+ * as scratch has room for. */
 static int64_t backward_parts(int64_t N, int64_t C, unsigned teams)
 {
-    const int64_t blocks = blocks_for(N, teams), most = C < 662 ? (1 << 18) / C : 396;
+    const int64_t rooms = (int64_t)(FSFM_CUDA_SCRATCH_BYTES / (2 * sizeof(float))) / C,
+                  wanted = C < 662 ? (1 << 18) / C : 396, most = wanted < rooms ? wanted : rooms,
+                  blocks = blocks_for(N, teams);
     return blocks < most ? blocks : most;
 }
-static_assert(2 * sizeof(float) * 396 * WIDEST_ROW <= FSFM_CUDA_SCRATCH_BYTES, "parts fit scratch");
 
 struct layernorm_backward_launch {
     const fsfm_cuda_queue *queue;
@@ -303,6 +310,16 @@ struct layernorm_backward_launch {
         float *part = static_cast<float *>(queue->scratch);
         LAUNCH((layernorm_backward_rows<X, Act, W, V>), (unsigned)parts, block, shared_bytes, queue->stream,
                *args, part);
+        return launch_add_parts(queue, parts, args->C, part, args->dweight, args->dbias);
+    }
+
+    template <class X, class Act> cudaError_t wide() const
+    {
+        const int64_t parts = backward_parts(args->N, args->C, 1);
+        float *part = static_cast<float *>(queue->scratch);
+        if (parts == 0) return cudaErrorInvalidValue; /* four million columns */
+        LAUNCH((layernorm_backward_wide<X, Act>), (unsigned)parts, WIDE_THREADS, 0, queue->stream, *args,
+               part);
         return launch_add_parts(queue, parts, args->C, part, args->dweight, args->dbias);
     }
 };
