@@ -29,7 +29,7 @@
 #define __host__
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __constant__ static
+#define __constant__ static const
 /* One block runs at a time. The emulator finds these by their names in the symbol table. */
 #define __shared__ static __attribute__((used))
 

@@ -22,8 +22,11 @@ struct SharedVariable {
     size_t bytes;
 };
 
-/* All of the module that has kernel. */
+/* All of the module that has kernel, by address. */
 const std::vector<SharedVariable> &shared_variables(const void *kernel);
+
+/* The kernel's name with template arguments, where the symbol table has it; otherwise. */
+std::string kernel_name(const void *kernel, const char *otherwise);
 
 /* Sets view.dynamic_shared to dynamic shared memory of so many bytes, for the launches to come. */
 void set_dynamic_shared(size_t bytes);

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/support/cuda/symbols.cu - the shared variables of a module: static variables of its functions, found
 // by their mangled names in its file's symbol table.
+#include <cxxabi.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "settings.h"
@@ -39,40 +42,80 @@ static bool is_shared(const Elf64_Sym &symbol, const Elf64_Shdr *sections, const
            strncmp(name, of_emulator, sizeof of_emulator - 1) != 0;
 }
 
-static std::vector<SharedVariable> read_variables(const char *path, char *load_address)
+struct Module {
+    std::vector<SharedVariable> variables;
+    std::map<const void *, std::string> functions; // mangled names
+};
+
+static void read_symbols(const char *file, const Elf64_Shdr *sections, const Elf64_Shdr &table,
+                         char *load_address, Module *module)
 {
-    const char *file = map_file(path);
-    const Elf64_Ehdr *header = reinterpret_cast<const Elf64_Ehdr *>(file);
-    const Elf64_Shdr *sections = reinterpret_cast<const Elf64_Shdr *>(file + header->e_shoff);
-    std::vector<SharedVariable> found;
-    bool has_symbols = false;
-    for (int s = 0; s < header->e_shnum; s++) {
-        if (sections[s].sh_type != SHT_SYMTAB) continue;
-        has_symbols = true;
-        const Elf64_Sym *symbols = reinterpret_cast<const Elf64_Sym *>(file + sections[s].sh_offset);
-        const char *names = file + sections[sections[s].sh_link].sh_offset;
-        for (size_t i = 0; i < sections[s].sh_size / sizeof *symbols; i++)
-            if (is_shared(symbols[i], sections, names + symbols[i].st_name))
-                found.push_back({names + symbols[i].st_name, load_address + symbols[i].st_value,
-                                 (size_t)symbols[i].st_size});
+    const Elf64_Sym *symbols = reinterpret_cast<const Elf64_Sym *>(file + table.sh_offset);
+    const char *names = file + sections[table.sh_link].sh_offset;
+    for (size_t i = 0; i < table.sh_size / sizeof *symbols; i++) {
+        const char *name = names + symbols[i].st_name;
+        char *address = load_address + symbols[i].st_value;
+        if (is_shared(symbols[i], sections, name))
+            module->variables.push_back({name, address, (size_t)symbols[i].st_size});
+        if (ELF64_ST_TYPE(symbols[i].st_info) == STT_FUNC) module->functions[address] = name;
     }
-    if (!has_symbols) fail("%s has no symbol table: kernels' shared memory cannot be found", path);
-    return found; // the file stays mapped until the end
 }
 
-const std::vector<SharedVariable> &shared_variables(const void *kernel)
+static Module read_module(const char *path, char *load_address)
 {
-    static std::map<const void *, std::vector<SharedVariable>> of_modules;
+    const char *file = map_file(path); // stays mapped until the end
+    const Elf64_Ehdr *header = reinterpret_cast<const Elf64_Ehdr *>(file);
+    const Elf64_Shdr *sections = reinterpret_cast<const Elf64_Shdr *>(file + header->e_shoff);
+    Module module;
+    for (int s = 0; s < header->e_shnum; s++)
+        if (sections[s].sh_type == SHT_SYMTAB)
+            read_symbols(file, sections, sections[s], load_address, &module);
+    if (module.functions.empty())
+        fail("%s has no symbol table: kernels' shared memory cannot be found", path);
+    std::sort(module.variables.begin(), module.variables.end(),
+              [](const auto &a, const auto &b) { return a.address < b.address; });
+    return module;
+}
+
+static const Module &module_of(const void *kernel)
+{
+    static std::map<const void *, Module> modules;
     Dl_info info = {};
     struct link_map *map = nullptr;
     if (dladdr1(kernel, &info, reinterpret_cast<void **>(&map), RTLD_DL_LINKMAP) == 0 || map == nullptr)
         fail("a kernel at %p is in no module", kernel);
-    auto found = of_modules.find(map);
-    if (found == of_modules.end()) {
+    auto found = modules.find(map);
+    if (found == modules.end()) {
         const char *path = map->l_name[0] == '\0' ? "/proc/self/exe" : map->l_name;
-        found = of_modules.emplace(map, read_variables(path, reinterpret_cast<char *>(map->l_addr))).first;
+        found = modules.emplace(map, read_module(path, reinterpret_cast<char *>(map->l_addr))).first;
     }
     return found->second;
+}
+
+const std::vector<SharedVariable> &shared_variables(const void *kernel)
+{
+    return module_of(kernel).variables;
+}
+
+// Without the type of the result and the parameters: void f<A>(B, C) is f<A>.
+static std::string short_name(const std::string &demangled)
+{
+    size_t first = demangled.compare(0, 5, "void ") == 0 ? 5 : 0, end = first;
+    for (int depth = 0; end < demangled.size() && (depth > 0 || demangled[end] != '('); end++)
+        depth += demangled[end] == '<' ? 1 : demangled[end] == '>' ? -1 : 0;
+    return demangled.substr(first, end - first);
+}
+
+std::string kernel_name(const void *kernel, const char *otherwise)
+{
+    const auto &functions = module_of(kernel).functions;
+    const auto found = functions.find(kernel);
+    if (found == functions.end()) return otherwise;
+    int status = 0;
+    char *demangled = abi::__cxa_demangle(found->second.c_str(), nullptr, nullptr, &status);
+    const std::string name = status == 0 ? short_name(demangled) : found->second;
+    free(demangled);
+    return name;
 }
 
 } // namespace emulated
