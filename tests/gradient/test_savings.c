@@ -8,6 +8,7 @@
 #include "core/base/random.h"
 #include "core/model/learner.h"
 #include "tests/support/check.h"
+#include "tests/support/device_choice.h"
 
 /* 65 tokens an image: the pixel decoder takes 9 images at a time, then the other 2. */
 enum { B = 11, SIZE = 32, PATCH = 4, L = 64, K = 17, P = PATCH * PATCH * 3, C = 24, SEED = 5 };
@@ -79,8 +80,8 @@ static fsfm_device *open_device(fsfm_precision precision, int threads)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    const fsfm_device_options cpu = {.kind = FSFM_DEVICE_CPU, .precision = precision, .threads = threads};
-    assert_ok(fsfm_device_open(&cpu, &dev, note, &err), &err);
+    const fsfm_device_options wanted = {.kind = device_choice(), .precision = precision, .threads = threads};
+    assert_ok(fsfm_device_open(&wanted, &dev, note, &err), &err);
     return dev;
 }
 

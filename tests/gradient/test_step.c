@@ -7,6 +7,7 @@
 
 #include "core/base/random.h"
 #include "tests/support/check.h"
+#include "tests/support/device_choice.h"
 #include "tests/support/reference_step.h"
 
 enum { B = 3, SIZE = 16, PATCH = 4, L = 16, K = 5, SEED = 20 };
@@ -248,7 +249,7 @@ static fsfm_device *open_device(void)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    const fsfm_device_options options = {.kind = FSFM_DEVICE_CPU, .threads = 2};
+    const fsfm_device_options options = {.kind = device_choice(), .threads = 2};
     assert_ok(fsfm_device_open(&options, &dev, note, &err), &err);
     return dev;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/support/bfloat16.h"
+#include "tests/support/device_choice.h"
 
 static uint64_t seed(void)
 {
@@ -24,7 +25,7 @@ static bool is_set(const char *variable, const char *value)
 static fsfm_status open_device(int threads, fsfm_device **dev, char note[160], fsfm_error *err)
 {
     const fsfm_device_options options = {
-        .kind = is_set("FSFM_TEST_DEVICE", "cuda") ? FSFM_DEVICE_CUDA : FSFM_DEVICE_CPU,
+        .kind = device_choice(),
         .precision = is_set("FSFM_TEST_PRECISION", "bf16") ? FSFM_PRECISION_BF16 : FSFM_PRECISION_FP32,
         .threads = threads};
     return fsfm_device_open(&options, dev, note, err);
@@ -39,7 +40,7 @@ int case_skips(void)
     fsfm_device_close(&dev);
     /* A plugin that was named has to be there. */
     const bool no_cuda =
-        st == FSFM_ERR_DEVICE && is_set("FSFM_TEST_DEVICE", "cuda") && !getenv("FSFM_CUDA_PLUGIN");
+        st == FSFM_ERR_DEVICE && device_choice() == FSFM_DEVICE_CUDA && !getenv("FSFM_CUDA_PLUGIN");
     if (!no_cuda && note[0] == '\0') return 0; /* other failures are for the tests to report */
     print_message("skipped: %s\n", no_cuda ? err.message : note);
     return 77;

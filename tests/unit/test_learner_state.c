@@ -7,6 +7,7 @@
 #include "core/base/random.h"
 #include "core/model/learner.h"
 #include "tests/support/check.h"
+#include "tests/support/device_choice.h"
 
 enum { B = 2, SIZE = 16, K = 4, L = 16 };
 
@@ -91,8 +92,8 @@ static void check_precision(fsfm_precision precision)
     fsfm_device *dev = NULL;
     fsfm_error err;
     char note[160];
-    const fsfm_device_options cpu = {.kind = FSFM_DEVICE_CPU, .precision = precision, .threads = 2};
-    assert_ok(fsfm_device_open(&cpu, &dev, note, &err), &err);
+    const fsfm_device_options wanted = {.kind = device_choice(), .precision = precision, .threads = 2};
+    assert_ok(fsfm_device_open(&wanted, &dev, note, &err), &err);
     fsfm_learner *learner = open_learner(dev), *resumed = open_learner(dev);
     start(learner);
     for (int64_t t = 1; t <= 3; t++) train_one_step(learner, t);
