@@ -89,31 +89,33 @@ static __global__ void __launch_bounds__(MOST_WARPS<Act, DP> * 32, BLOCKS<Act, D
                      const bool is_packed)
 {
     DYNAMIC_SHARED(Act, shared);
-    const int warp = (int)threadIdx.x / 32, T = (int)a.T, Tq = (int)a.Tq;
+    const int warp = (int)(threadIdx.x / 32), T = (int)a.T, Tq = (int)a.Tq;
     Act *k_shared = shared, *v_shared = k_shared + chunk * PITCH<Act, DP>,
         *own = v_shared + chunk * PITCH<Act, DP> + warp * TILE_NUMBERS<Act, DP>;
     const block_head head = head_of_block(a.H, a.D, is_packed);
-    const head_rows<const Act> q = head.rows(static_cast<const Act *>(a.q), Tq, a.q_stride),
-                               k = head.rows(static_cast<const Act *>(a.k), T, a.kv_stride),
-                               v = head.rows(static_cast<const Act *>(a.v), T, a.kv_stride);
-    const head_rows<Act> out = head.rows(static_cast<Act *>(a.out), Tq, a.H * a.D);
+    const auto keys = [&](const fsfm_act *array, int key) {
+        return head.rows(static_cast<const Act *>(array), T, a.kv_stride, key);
+    };
+    const bool is_in_parts = chunk < T;
+    request_two<Act, DP>(k_shared, keys(a.k, 0), v_shared, keys(a.v, 0), chunk);
 #pragma unroll 1
-    for (int turn = 0; turn < Tq; turn += (int)blockDim.x / 32 * TILE) {
+    for (int turn = 0; turn < Tq; turn += (int)(blockDim.x / 32) * TILE) {
         const int query = turn + warp * TILE;
         left_tile<Act, DP> queries;
+        queries.take(
+            tile_on_its_way<Act, DP>(head.rows(static_cast<const Act *>(a.q), Tq, a.q_stride, query)), own);
         attended<DP> sums = {{}, {-INFINITY, -INFINITY}, {0.0f, 0.0f}};
 #pragma unroll 1
         for (int key = 0; key < T; key += chunk) {
-            const bool is_new = turn == 0 || chunk < T;
-            if (is_new) request_two<Act, DP>(k_shared, k.from(key), v_shared, v.from(key), chunk);
-            if (key == 0) /* while keys and values are on their way */
-                queries.take(tile_on_its_way<Act, DP>(q.from(query)), own);
-            if (is_new) await_rows();
+            if (is_in_parts && turn + key > 0)
+                request_two<Act, DP>(k_shared, keys(a.k, key), v_shared, keys(a.v, key), chunk);
+            if (is_in_parts || turn == 0) await_rows();
             if (query < Tq) attend_chunk<Act, DP>(sums, queries, k_shared, v_shared, chunk, T - key, scale);
         }
         if (query < Tq) {
-            float *log_sum = a.log_sum ? a.log_sum + blockIdx.x * a.Tq + query : nullptr;
-            finish<Act, DP>(sums, out.from(query), log_sum, scale, own);
+            float *log_sum = a.log_sum ? a.log_sum + known_here(blockIdx.x) * a.Tq + query : nullptr;
+            finish<Act, DP>(sums, head.rows(static_cast<Act *>(a.out), Tq, a.H * a.D, query), log_sum, scale,
+                            own);
         }
     }
 }
@@ -121,14 +123,10 @@ static __global__ void __launch_bounds__(MOST_WARPS<Act, DP> * 32, BLOCKS<Act, D
 template <class Act, int DP> struct attention_launcher {
     static cudaError_t run(const fsfm_cuda_queue *queue, const fsfm_attention_args *args)
     {
-        const bool is_packed =
-            ::is_packed<PIECE<Act>>(args->D, static_cast<const Act *>(args->q),
-                                    static_cast<const Act *>(args->k), static_cast<const Act *>(args->v),
-                                    static_cast<const Act *>(args->out)) &&
-            args->q_stride % PIECE<Act> == 0 && args->kv_stride % PIECE<Act> == 0;
         const block_shape shape = shape_of_block<Act, DP>(args->Tq, args->T, MOST_WARPS<Act, DP>, 1, 0);
         return launch_heads(queue, attention_kernel<Act, DP>, args->B * args->H, shape, *args,
-                            scale_of(args->D, args->last_multiplicity), (int)shape.chunk, is_packed);
+                            scale_of(args->D, args->last_multiplicity), (int)shape.chunk,
+                            rows_are_packed<Act>(*args, args->out));
     }
 };
 

@@ -37,6 +37,15 @@ static block_shape shape_of_block(int64_t rows, int64_t staged, int64_t most_war
     return shape;
 }
 
+/* Whether all rows are aligned pieces: those of q, k, v and the arrays like them, and of others, (B, Tq, H,
+ * D). */
+template <class Act, class Args, class... T> static bool rows_are_packed(const Args &a, const T *...others)
+{
+    return is_packed<PIECE<Act>>(a.D, static_cast<const Act *>(a.q), static_cast<const Act *>(a.k),
+                                 static_cast<const Act *>(a.v), static_cast<const Act *>(others)...) &&
+           a.q_stride % PIECE<Act> == 0 && a.kv_stride % PIECE<Act> == 0;
+}
+
 static inline score_scale scale_of(int64_t D, float last_multiplicity)
 {
     const float root = sqrtf((float)D);

@@ -15,66 +15,57 @@ template <class Act> constexpr int PIECE = 16 / (int)sizeof(Act);
 template <class Act, int DP> constexpr int PITCH = DP + PIECE<Act>;
 template <class Act, int DP> constexpr int TILE_NUMBERS = TILE *PITCH<Act, DP>;
 
+/* x, as if it had become known only here: addresses that follow from it are computed again at every use, not
+ * once before all loops and then kept in registers, which sums need. */
+static __device__ __forceinline__ unsigned known_here(unsigned x)
+{
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 /* count rows in global memory. */
 template <class Act> struct head_rows {
     Act *first;
     int64_t stride;
     int count, D;
     bool is_packed; /* rows are pieces, aligned */
-
-    __device__ __forceinline__ head_rows from(int row) const
-    {
-        return {first + row * stride, stride, count - row, D, is_packed};
-    }
 };
 
 /* The head that a block works on. */
 struct block_head {
-    int64_t image, head;
+    unsigned image, head;
     int D;
     bool is_packed;
 
-    /* Its rows of an array of T rows an image. */
+    /* Its rows, from row t on, of an array of T rows an image. */
     template <class Act>
-    __device__ __forceinline__ head_rows<Act> rows(Act *array, int64_t T, int64_t stride) const
+    __device__ __forceinline__ head_rows<Act> rows(Act *array, int64_t T, int64_t stride, int t) const
     {
-        return {array + image * T * stride + head * D, stride, (int)T, D, is_packed};
+        return {array + (known_here(image) * T + t) * stride + known_here(head) * D, stride, (int)T - t, D,
+                is_packed};
     }
 };
 
 static __device__ __forceinline__ block_head head_of_block(int64_t H, int64_t D, bool is_packed)
 {
-    return {blockIdx.x / (uint32_t)H, blockIdx.x % (uint32_t)H, (int)D, is_packed};
+    return {blockIdx.x / (unsigned)H, blockIdx.x % (unsigned)H, (int)D, is_packed};
 }
 
-template <class Act> static __device__ __forceinline__ bool is_there(const head_rows<Act> &x, int t, int d)
-{
-    return t < x.count && d < x.D;
-}
-
-/* shared (rows, PITCH) = the first rows of x, number by number, by threads of which the caller is one. */
-template <class Act, int DP>
-static __device__ __forceinline__ void copy_numbers(Act *shared, const head_rows<const Act> &x, int rows,
-                                                    int thread, int threads)
-{
-#pragma unroll 1
-    for (int i = thread; i < rows * DP; i += threads) {
-        const int t = i / DP, d = i % DP;
-        shared[t * PITCH<Act, DP> + d] = is_there(x, t, d) ? x.first[t * x.stride + d] : Act{};
-    }
-}
-
-/* The same by the whole block; there at the next await_rows(). */
+/* shared (rows, PITCH) = the first rows of x, by the whole block; there at the next await_rows(). */
 template <class Act, int DP>
 static __device__ __forceinline__ void request_rows(Act *shared, const head_rows<const Act> &x, int rows)
 {
     constexpr int PIECES = DP / PIECE<Act>;
-    if (!x.is_packed) return copy_numbers<Act, DP>(shared, x, rows, (int)threadIdx.x, (int)blockDim.x);
 #pragma unroll 1
-    for (int i = (int)threadIdx.x; i < rows * PIECES; i += (int)blockDim.x) {
-        const int t = i / PIECES, d = i % PIECES * PIECE<Act>;
-        const bool there = is_there(x, t, d);
-        cp_async_16(shared + t * PITCH<Act, DP> + d, there ? x.first + t * x.stride + d : x.first, there);
+    for (int i = (int)known_here(threadIdx.x); i < rows * PIECES; i += (int)blockDim.x) {
+        const int t = i / PIECES, d = i % PIECES * PIECE<Act>, count = t < x.count ? x.D - d : 0;
+        Act *to = shared + t * PITCH<Act, DP> + d;
+        const Act *from = count > 0 ? x.first + t * x.stride + d : x.first;
+        if (x.is_packed)
+            cp_async_16(to, from, count > 0);
+        else
+#pragma unroll 1
+            for (int k = 0; k < PIECE<Act>; k++) to[k] = k < count ? from[k] : Act{};
     }
 }
 
@@ -95,47 +86,55 @@ static __device__ __forceinline__ void await_rows()
     __syncthreads();
 }
 
-/* Pieces of a tile that a lane moves: of one row, every other one. Eight lanes' rows are such that they have
- * whole sectors of global memory and different banks of shared memory. */
-static __device__ __forceinline__ int moved_row()
-{
-    const int lane = (int)threadIdx.x % 32;
-    return lane / 16 * 8 + lane / 2 % 4 * 2 + lane / 8 % 2;
-}
+/* Pieces of a tile that a lane moves: of one row, every other one from number first on. Eight lanes' rows are
+ * such that they have whole sectors of global memory and different banks of shared memory. */
+template <class Act> struct moved_pieces {
+    int row, first;
 
-template <class Act> static __device__ __forceinline__ int moved_number(int i)
-{
-    return ((int)threadIdx.x % 2 + 2 * i) * PIECE<Act>;
-}
+    __device__ __forceinline__ moved_pieces()
+    {
+        const unsigned lane = known_here(threadIdx.x % 32);
+        row = (int)(lane / 16 * 8 + lane / 2 % 4 * 2 + lane / 8 % 2);
+        first = (int)(lane % 2) * PIECE<Act>;
+    }
+
+    __device__ __forceinline__ int number(int i) const
+    {
+        return first + i * 2 * PIECE<Act>;
+    }
+};
 
 /* A tile of x on its way to a warp. */
 template <class Act, int DP> struct tile_on_its_way {
     enum { EACH = DP / PIECE<Act> / 2 };
     head_rows<const Act> x;
-    uint4 pieces[EACH];
+    uint4 pieces[EACH]; /* if rows are packed */
 
     __device__ __forceinline__ explicit tile_on_its_way(const head_rows<const Act> &x) : x(x)
     {
-        const int t = moved_row();
-        const Act *row = x.first + t * x.stride;
-        if (!x.is_packed) return;
+        const moved_pieces<Act> moved;
+        const Act *row = x.first + moved.row * x.stride;
+        const int end = x.is_packed && moved.row < x.count ? x.D : 0;
 #pragma unroll
         for (int i = 0; i < EACH; i++)
-            pieces[i] = is_there(x, t, moved_number<Act>(i))
-                            ? *reinterpret_cast<const uint4 *>(row + moved_number<Act>(i))
-                            : make_uint4(0, 0, 0, 0);
+            pieces[i] = moved.number(i) < end ? *reinterpret_cast<const uint4 *>(row + moved.number(i))
+                                              : make_uint4(0, 0, 0, 0);
     }
 
     /* Into a tile of the warp's own in shared memory. */
     __device__ __forceinline__ void put(Act *own) const
     {
-        Act *row = own + moved_row() * PITCH<Act, DP>;
+        const moved_pieces<Act> moved;
+        Act *to = own + moved.row * PITCH<Act, DP>;
         __syncwarp();
-        if (!x.is_packed) {
-            copy_numbers<Act, DP>(own, x, TILE, (int)threadIdx.x % 32, 32);
-        } else {
+        if (x.is_packed) {
 #pragma unroll
-            for (int i = 0; i < EACH; i++) *reinterpret_cast<uint4 *>(row + moved_number<Act>(i)) = pieces[i];
+            for (int i = 0; i < EACH; i++) *reinterpret_cast<uint4 *>(to + moved.number(i)) = pieces[i];
+        } else {
+            const Act *row = x.first + moved.row * x.stride;
+            const int end = moved.row < x.count ? x.D : 0;
+#pragma unroll 1
+            for (int d = moved.first / PIECE<Act>; d < DP; d += 2) to[d] = d < end ? row[d] : Act{};
         }
         __syncwarp();
     }
@@ -145,19 +144,18 @@ template <class Act, int DP> struct tile_on_its_way {
 template <class Act, int DP>
 static __device__ __forceinline__ void store_rows(const head_rows<Act> &x, const Act *own)
 {
+    const moved_pieces<Act> moved;
+    Act *to = x.first + moved.row * x.stride;
+    const Act *from = own + moved.row * PITCH<Act, DP>;
+    const int end = moved.row < x.count ? x.D : 0;
     if (x.is_packed) {
-        const int t = moved_row();
-        Act *to = x.first + t * x.stride;
 #pragma unroll
         for (int i = 0; i < DP / PIECE<Act> / 2; i++)
-            if (const int d = moved_number<Act>(i); is_there(x, t, d))
-                *reinterpret_cast<uint4 *>(to + d) =
-                    *reinterpret_cast<const uint4 *>(own + t * PITCH<Act, DP> + d);
+            if (const int d = moved.number(i); d < end)
+                *reinterpret_cast<uint4 *>(to + d) = *reinterpret_cast<const uint4 *>(from + d);
     } else {
 #pragma unroll 1
-        for (int i = (int)threadIdx.x % 32; i < TILE * DP; i += 32)
-            if (const int t = i / DP, d = i % DP; is_there(x, t, d))
-                x.first[t * x.stride + d] = own[t * PITCH<Act, DP> + d];
+        for (int d = moved.first / PIECE<Act>; d < end; d += 2) to[d] = from[d];
     }
 }
 

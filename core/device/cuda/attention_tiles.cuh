@@ -11,12 +11,12 @@
 
 static __device__ __forceinline__ int own_row()
 {
-    return (int)threadIdx.x % 32 / 4;
+    return (int)(threadIdx.x % 32 / 4);
 }
 
 static __device__ __forceinline__ int own_column()
 {
-    return (int)threadIdx.x % 4 * 2;
+    return (int)(threadIdx.x % 4 * 2);
 }
 
 /* Of the four lanes that share rows. */
@@ -47,7 +47,7 @@ template <int DP> struct left_tile<bf16, DP> {
     /* own: a tile of the warp's own, free again on return. */
     __device__ __forceinline__ void take(const tile_on_its_way<bf16, DP> &x, bf16 *own)
     {
-        const int lane = (int)threadIdx.x % 32;
+        const unsigned lane = threadIdx.x % 32;
         x.put(own);
 #pragma unroll
         for (int k = 0; k < DP / 16; k++)
@@ -99,7 +99,7 @@ template <int DP, int N>
 static __device__ __forceinline__ void multiply_transposed(float (&sums)[N][4], const left_tile<bf16, DP> &a,
                                                            const bf16 *x)
 {
-    const int lane = (int)threadIdx.x % 32;
+    const unsigned lane = threadIdx.x % 32;
     const bf16 *at = x + (lane / 16 * 8 + lane % 8) * PITCH<bf16, DP> + lane / 8 % 2 * 8;
 #pragma unroll
     for (int k = 0; k < DP / 16; k++)
@@ -143,7 +143,7 @@ template <int DP, int N>
 static __device__ __forceinline__ void multiply(float (&sums)[DP / 8][4], const float (&p)[N][4],
                                                 const bf16 *x)
 {
-    const int lane = (int)threadIdx.x % 32;
+    const unsigned lane = threadIdx.x % 32;
     const bf16 *at = x + lane % 16 * PITCH<bf16, DP> + lane / 16 * 8;
 #pragma unroll
     for (int n = 0; n < N; n += 2) {
@@ -225,6 +225,17 @@ static __device__ __forceinline__ void end_of_keys(float (&s)[N][4], int left, c
             if (key == left - 1) s[n][i] += scale.last;
             if (key >= left) s[n][i] = -INFINITY;
         }
+}
+
+/* s (16, 8 N) are scores of keys, in rows; row `last` is the last key. */
+template <int N>
+static __device__ __forceinline__ void last_row(float (&s)[N][4], int last, const score_scale &scale)
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (own_row() + i / 2 * 8 == last) s[n][i] += scale.last;
 }
 
 #endif
