@@ -7,40 +7,23 @@
 #include <string.h>
 
 #include <algorithm>
-#include <set>
-#include <utility>
 
 #include "clocks.h"
+#include "code.h"
 #include "machine.h"
 #include "observer.h"
-#include "source.h"
 
 namespace emulated
 {
 
 static uint32_t launch_number, block_number; // of all that ran, from 1
 
-// Lines that the emulator tells of, not known by an address of code: their own addresses stand for them.
-struct SiteOrder {
-    bool operator()(Site a, Site b) const
-    {
-        return std::make_pair(a.line, a.file) < std::make_pair(b.line, b.file);
-    }
-};
-static std::set<Site, SiteOrder> sites;
-
 struct Where {
     char text[256];
 
-    explicit Where(const void *code)
+    explicit Where(uint32_t code)
     {
-        for (const Site &site : sites) {
-            if (&site != code) continue;
-            snprintf(text, sizeof text, "%s:%d", site.file, site.line);
-            return;
-        }
-        describe_source(static_cast<const char *>(code) - 1, text,
-                        sizeof text); // code is where a call returns to
+        describe_code(code, text, sizeof text);
     }
 };
 
@@ -49,7 +32,7 @@ static const char *name_of(bool is_write)
     return is_write ? "write" : "read";
 }
 
-[[noreturn]] static void report_race(const Access &before, bool was_write, bool is_write, const void *code)
+[[noreturn]] static void report_race(const Access &before, bool was_write, bool is_write, uint32_t code)
 {
     const Where here(code), there(before.code);
     fail("race: %s at %s and %s at %s by thread %d of block %u", name_of(is_write), here.text,
@@ -58,7 +41,7 @@ static const char *name_of(bool is_write)
 
 static void remember_read(Cell *cell, const Access &access)
 {
-    if (cell->read.code == nullptr || all_come_before(cell->read, cell->others))
+    if (cell->read.code == 0 || all_come_before(cell->read, cell->others))
         cell->others = Others::none;
     else if (!comes_before(cell->read))
         cell->others = others_with(cell->read, cell->others);
@@ -67,18 +50,18 @@ static void remember_read(Cell *cell, const Access &access)
 
 static void check_cell(Cell *cell, const Access &access, bool is_write)
 {
-    if (cell->write.code != nullptr && (cell->write.bytes_mask & access.bytes_mask) != 0 &&
+    if (cell->write.code != 0 && (cell->write.bytes_mask & access.bytes_mask) != 0 &&
         !comes_before(cell->write))
         report_race(cell->write, true, is_write, access.code);
     if (!is_write) {
         remember_read(cell, access);
         return;
     }
-    if (cell->read.code != nullptr && (cell->read.bytes_mask & access.bytes_mask) != 0 &&
+    if (cell->read.code != 0 && (cell->read.bytes_mask & access.bytes_mask) != 0 &&
         !all_come_before(cell->read, cell->others))
         report_race(cell->read, false, true, access.code);
     cell->write = access;
-    cell->read.code = nullptr;
+    cell->read.code = 0;
     cell->defined_mask |= access.bytes_mask;
 }
 
@@ -88,7 +71,8 @@ static void renew(Cell *cell, Space space)
     const uint32_t owner = space == Space::device ? launch_number : block_number;
     if (cell->owner == owner) return;
     cell->owner = owner;
-    cell->write.code = cell->read.code = nullptr;
+    cell->write.code = cell->read.code = 0;
+    cell->was_read = cell->was_written = false;
     if (space == Space::shared) cell->defined_mask = 0;
 }
 
@@ -114,14 +98,13 @@ static bool is_readable(const void *address)
     return dl_iterate_phdr(visit, const_cast<void *>(address)) != 0;
 }
 
-static void check_other(const void *address, bool is_write, const void *code)
+static void check_other(const void *address, bool is_write, uint32_t code)
 {
     if (!is_write && is_readable(address)) return;
     fail("%s of %p, which is not the device's memory, at %s", name_of(is_write), address, Where(code).text);
 }
 
-static void check_bounds(const Place &place, const void *address, size_t bytes, bool is_write,
-                         const void *code)
+static void check_bounds(const Place &place, const void *address, size_t bytes, bool is_write, uint32_t code)
 {
     const char *space = place.space == Space::device ? "device" : "shared";
     if (bytes > place.bytes_behind)
@@ -147,16 +130,16 @@ static void check_defined(const Cell &cell, const Place &place, const Access &ac
          place.space == Space::device ? "device" : "shared", address, Where(access.code).text);
 }
 
-// Whether the launch has not counted the cell's bytes before.
+// Whether the owner has not touched the cell so before.
 static bool is_new(Cell *cell, bool is_write)
 {
-    uint32_t &counted = is_write ? cell->counted_write : cell->counted_read;
-    const bool is_first = counted != launch_number;
-    counted = launch_number;
+    bool &was_touched = is_write ? cell->was_written : cell->was_read;
+    const bool is_first = !was_touched;
+    was_touched = true;
     return is_first;
 }
 
-void check_access(const void *address, size_t bytes, bool is_write, bool is_again, const void *code)
+void check_access(const void *address, size_t bytes, bool is_write, bool is_again, uint32_t code)
 {
     if (block.thread == nullptr || is_inside(address, &view, sizeof view) || fiber_owns(address)) return;
     const Place place = place_of(address);
@@ -172,7 +155,7 @@ void check_access(const void *address, size_t bytes, bool is_write, bool is_agai
     for (size_t i = place.offset, end = place.offset + bytes; i < end;
          i = (i / cell_bytes + 1) * cell_bytes) {
         Cell *cell = place.shadow->cell_at(i);
-        access.bytes_mask = mask_of(i, std::min(end, (i / cell_bytes + 1) * cell_bytes));
+        access.bytes_mask = 3 & mask_of(i, std::min(end, (i / cell_bytes + 1) * cell_bytes));
         renew(cell, place.space);
         if (!is_write) check_defined(*cell, place, access, address);
         check_cell(cell, access, is_write);
@@ -183,7 +166,7 @@ void check_access(const void *address, size_t bytes, bool is_write, bool is_agai
 
 static void access_by_emulator(const void *address, size_t bytes, bool is_write, bool is_again, Site site)
 {
-    check_access(address, bytes, is_write, is_again, &*sites.insert(site).first);
+    check_access(address, bytes, is_write, is_again, code_of(site));
 }
 
 static void launch_begun()

@@ -11,8 +11,8 @@
 namespace emulated
 {
 
-/* code is an address in the kernel, or what intern returned. Again: the access is not counted. */
-void check_access(const void *address, size_t bytes, bool is_write, bool is_again, const void *code);
+/* Again: the access is not counted. */
+void check_access(const void *address, size_t bytes, bool is_write, bool is_again, uint32_t code);
 
 /* Bytes for FSFM_EMULATION_COUNT: what kernels ask for, and each byte once a launch. */
 void count_launch();

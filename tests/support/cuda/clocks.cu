@@ -12,9 +12,9 @@ namespace emulated
 {
 
 // known[t][l]: the last clock of lane l of its warp that thread t knows of; its own counts on at each sync.
-static uint32_t known[most_threads][warp_threads];
-static uint32_t warp_syncs[most_warps]; // by all lanes together
-static uint32_t barriers;
+static uint16_t known[most_threads][warp_threads];
+static uint16_t warp_syncs[most_warps]; // by all lanes together
+static uint16_t barriers;
 
 void clocks_new_block()
 {
@@ -24,24 +24,29 @@ void clocks_new_block()
     barriers = 0;
 }
 
+static void tick(uint16_t *clock)
+{
+    if (++*clock == 0) fail("more than 65535 barriers in a block: too many for the checker");
+}
+
 void clocks_barrier()
 {
-    barriers++;
+    tick(&barriers);
 }
 
 void clocks_sync_warp(int warp, uint32_t mask)
 {
-    uint32_t all[warp_threads] = {};
+    uint16_t all[warp_threads] = {};
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
-        const uint32_t *lane = known[warp * warp_threads + __builtin_ctz(rest)];
+        const uint16_t *lane = known[warp * warp_threads + __builtin_ctz(rest)];
         for (int l = 0; l < warp_threads; l++) all[l] = std::max(all[l], lane[l]);
     }
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
-        uint32_t *lane = known[warp * warp_threads + __builtin_ctz(rest)];
+        uint16_t *lane = known[warp * warp_threads + __builtin_ctz(rest)];
         memcpy(lane, all, sizeof all);
-        lane[__builtin_ctz(rest)]++;
+        tick(&lane[__builtin_ctz(rest)]);
     }
-    if (mask == lanes_of(warp)) warp_syncs[warp]++;
+    if (mask == lanes_of(warp)) tick(&warp_syncs[warp]);
 }
 
 static uint32_t block_number()
@@ -58,7 +63,7 @@ void clocks_stamp(Access *access)
 {
     const int t = block.thread->number;
     access->block = block_number();
-    access->thread = (uint16_t)t;
+    access->thread = (uint16_t)t & (most_threads - 1);
     access->barriers = barriers;
     access->own_clock = known[t][t % warp_threads];
     access->warp_syncs = warp_syncs[warp_of(t)];

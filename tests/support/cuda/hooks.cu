@@ -2,14 +2,16 @@
 // tests/support/cuda/hooks.cu - what gcc's -fsanitize=thread calls before each access: here, the checker, not
 // libtsan, which knows nothing of blocks and warps.
 #include "checker.h"
+#include "code.h"
 
 using emulated::check_access;
+using emulated::code_of;
 
 // A hook's caller is the kernel, at the access.
-#define HOOK(name, bytes, is_write)                                                 \
-    void name(const void *address)                                                  \
-    {                                                                               \
-        check_access(address, bytes, is_write, false, __builtin_return_address(0)); \
+#define HOOK(name, bytes, is_write)                                                          \
+    void name(const void *address)                                                           \
+    {                                                                                        \
+        check_access(address, bytes, is_write, false, code_of(__builtin_return_address(0))); \
     }
 #define HOOKS(bytes)                                          \
     HOOK(__tsan_read##bytes, bytes, false)                    \
@@ -31,12 +33,12 @@ HOOKS(16)
 
 void __tsan_read_range(const void *address, size_t bytes)
 {
-    check_access(address, bytes, false, false, __builtin_return_address(0));
+    check_access(address, bytes, false, false, code_of(__builtin_return_address(0)));
 }
 
 void __tsan_write_range(const void *address, size_t bytes)
 {
-    check_access(address, bytes, true, false, __builtin_return_address(0));
+    check_access(address, bytes, true, false, code_of(__builtin_return_address(0)));
 }
 
 void __tsan_init(void)

@@ -13,10 +13,11 @@ constexpr size_t cell_bytes = 2;
 
 /* An access, with the clocks of its thread at that time (see clocks.h). */
 struct Access {
-    const void *code; /* where in the source; NULL: no access */
-    uint32_t block, barriers, own_clock, warp_syncs;
-    uint16_t thread;
-    uint8_t bytes_mask; /* which of the two bytes */
+    uint32_t code; /* see code.h; 0: no access */
+    uint32_t block;
+    uint16_t barriers, own_clock, warp_syncs;
+    uint16_t thread : 14;
+    uint16_t bytes_mask : 2; /* which of the two bytes */
 };
 
 /* Who else has read since the last write, at the same time as the reader that is remembered. */
@@ -27,8 +28,8 @@ struct Cell {
     uint32_t owner; /* accesses are of this launch or, of shared memory, of this block */
     Access write, read;
     Others others;
-    uint8_t defined_mask;                 /* of the bytes: have been written, ever or by the block */
-    uint32_t counted_read, counted_write; /* the last launches that counted them */
+    uint8_t defined_mask;       /* of the bytes: have been written, ever or by the block */
+    bool was_read, was_written; /* by the owner */
 };
 
 enum class Space { device, shared, other };
