@@ -71,7 +71,7 @@ cudaError_t fsfm_cuda_attention_backward(const fsfm_cuda_queue *queue,
 cudaError_t fsfm_cuda_patches(const fsfm_cuda_queue *queue, const fsfm_patches_args *args);
 cudaError_t fsfm_cuda_patch_loss(const fsfm_cuda_queue *queue, const fsfm_patch_loss_args *args);
 
-/* tokens.cu */
+/* tokens.cu, unshuffle.cu */
 cudaError_t fsfm_cuda_embed(const fsfm_cuda_queue *queue, const fsfm_embed_args *args);
 cudaError_t fsfm_cuda_embed_backward(const fsfm_cuda_queue *queue, const fsfm_embed_backward_args *args);
 cudaError_t fsfm_cuda_unshuffle(const fsfm_cuda_queue *queue, const fsfm_unshuffle_args *args);

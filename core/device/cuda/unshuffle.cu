@@ -3,17 +3,17 @@
 #include "core/device/cuda/columns.cuh"
 #include "core/device/cuda/token_rows.cuh"
 
-template <class Act, class Out> struct unshuffle_body {
+template <class T> struct unshuffle_body {
     fsfm_unshuffle_args a;
 
     /* Where row `row` of an image's output comes from. */
-    __device__ __forceinline__ const Act *source(int64_t image, int64_t row) const
+    __device__ __forceinline__ const T *source(int64_t image, int64_t row) const
     {
-        const Act *x = static_cast<const Act *>(a.x) + image * (1 + a.K) * a.C;
+        const T *x = static_cast<const T *>(a.x) + image * (1 + a.K) * a.C;
         if (row == 0) return x;
         const int64_t l = row - 1, slot = a.slot ? a.slot[image * a.L + l] : l < a.K ? l : -1;
         if (slot >= 0) return x + (1 + slot) * a.C;
-        return static_cast<const Act *>(a.fill) + (a.fill_by_place ? l * a.C : 0);
+        return static_cast<const T *>(a.fill) + (a.fill_by_place ? l * a.C : 0);
     }
 
     template <int W> __device__ __forceinline__ void at(int64_t image, int64_t row, int64_t c) const
@@ -26,25 +26,22 @@ template <class Act, class Out> struct unshuffle_body {
 #pragma unroll
             for (int i = 0; i < W; i++) value[i] += position[i];
         }
-        store<W>(static_cast<Out *>(a.out) + (image * (1 + a.L) + row) * a.C + c, value);
+        store<W>(static_cast<T *>(a.out) + (image * (1 + a.L) + row) * a.C + c, value);
     }
 };
 
-template <class Act, class Out>
-static cudaError_t unshuffle_of(const fsfm_cuda_queue *queue, const fsfm_unshuffle_args *a)
+template <class T> static cudaError_t unshuffle_of(const fsfm_cuda_queue *queue, const fsfm_unshuffle_args *a)
 {
-    constexpr int W = PACK<Act, Out>;
-    const bool packed =
-        is_packed<W>(a->C, static_cast<const Act *>(a->x), static_cast<const Act *>(a->fill)) &&
-        is_packed<W>(a->C, a->position) && is_packed<W>(a->C, static_cast<const Out *>(a->out));
-    return launch_each_token<W>(queue, a->B, 1 + a->L, a->C, packed, unshuffle_body<Act, Out>{*a});
+    constexpr int W = PACK<T>;
+    const bool packed = is_packed<W>(a->C, static_cast<const T *>(a->x), static_cast<const T *>(a->fill)) &&
+                        is_packed<W>(a->C, a->position) && is_packed<W>(a->C, static_cast<const T *>(a->out));
+    return launch_each_token<W>(queue, a->B, 1 + a->L, a->C, packed, unshuffle_body<T>{*a});
 }
 
 cudaError_t fsfm_cuda_unshuffle(const fsfm_cuda_queue *queue, const fsfm_unshuffle_args *args)
 {
-    if (queue->precision == FSFM_PRECISION_FP32) return unshuffle_of<float, float>(queue, args);
-    return args->out_is_float ? unshuffle_of<bf16, float>(queue, args)
-                              : unshuffle_of<bf16, bf16>(queue, args);
+    return args->is_float || queue->precision == FSFM_PRECISION_FP32 ? unshuffle_of<float>(queue, args)
+                                                                     : unshuffle_of<bf16>(queue, args);
 }
 
 template <int W, class T> static __device__ __forceinline__ void add_loaded(const T *at, float (&sum)[W])
