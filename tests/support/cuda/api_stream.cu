@@ -5,7 +5,6 @@
 #include "api.h"
 #include "graph.h"
 #include "memory.h"
-#include "observer.h"
 #include "stream.h"
 #include "submit.h"
 
@@ -239,7 +238,6 @@ void emulated_submit(cudaStream_t stream, void (*work)(void *), void *context, s
     submit(stream, [=] {
         const DeviceAccess access;
         work(copied->data());
-        if (observer.device_changed != nullptr) observer.device_changed();
     });
 }
 

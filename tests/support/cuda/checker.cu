@@ -123,11 +123,24 @@ static uint8_t mask_of(size_t first, size_t end)
     return (uint8_t)mask;
 }
 
-static void check_defined(const Cell &cell, const Place &place, const Access &access, const void *address)
+// Device memory is full of ones at first: a word that is not has been written, by a library if not by a
+// kernel.
+static bool is_changed(const void *address)
 {
-    if ((cell.defined_mask & access.bytes_mask) == access.bytes_mask) return;
-    fail("read of %s memory at %p that nobody has written, at %s",
-         place.space == Space::device ? "device" : "shared", address, Where(access.code).text);
+    uint32_t word;
+    memcpy(&word, reinterpret_cast<const void *>((uintptr_t)address & ~(sizeof word - 1)), sizeof word);
+    return word != UINT32_MAX;
+}
+
+static void check_defined(Cell *cell, const Place &place, size_t offset, const Access &access)
+{
+    if ((cell->defined_mask & access.bytes_mask) == access.bytes_mask) return;
+    const char *address = place.shadow->base + offset;
+    const bool is_device = place.space == Space::device;
+    if (!is_device || !is_changed(address))
+        fail("read of %s memory at %p that nobody has written, at %s", is_device ? "device" : "shared",
+             (const void *)address, Where(access.code).text);
+    cell->defined_mask = 3;
 }
 
 // Whether the owner has not touched the cell so before.
@@ -157,7 +170,7 @@ void check_access(const void *address, size_t bytes, bool is_write, bool is_agai
         Cell *cell = place.shadow->cell_at(i);
         access.bytes_mask = 3 & mask_of(i, std::min(end, (i / cell_bytes + 1) * cell_bytes));
         renew(cell, place.space);
-        if (!is_write) check_defined(*cell, place, access, address);
+        if (!is_write) check_defined(cell, place, i, access);
         check_cell(cell, access, is_write);
         if (is_new(cell, is_write)) new_bytes += cell_bytes;
     }
@@ -192,7 +205,6 @@ static bool install()
     observer.device_allocated = shadow_allocated;
     observer.device_freed = shadow_freed;
     observer.device_written = shadow_written;
-    observer.device_changed = shadow_changed;
     return true;
 }
 static const bool is_installed __attribute__((used)) = install();

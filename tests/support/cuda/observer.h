@@ -24,8 +24,6 @@ struct Observer {
     void (*device_freed)(const void *address);
     /* A copy has written device memory. */
     void (*device_written)(const void *address, size_t bytes);
-    /* A library may have written any. */
-    void (*device_changed)();
 };
 extern Observer observer;
 

@@ -2,7 +2,6 @@
 // tests/support/cuda/shadow.cu - the checker's memory of memory; see shadow.h.
 #include "shadow.h"
 
-#include <string.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -76,28 +75,6 @@ void shadow_written(const void *address, size_t bytes)
     const size_t first = shadow->offset_of(address);
     for (size_t i = first; i < first + bytes; i++)
         shadow->cell_at(i)->defined_mask |= (uint8_t)(1u << i % cell_bytes);
-}
-
-// Memory is full of ones at first: a word that is not has been written.
-static void find_written(Shadow *shadow)
-{
-    constexpr size_t word_bytes = sizeof(uint32_t);
-    shadow->has_undefined = false;
-    for (size_t offset = 0; offset + word_bytes <= shadow->bytes; offset += word_bytes) {
-        uint32_t word;
-        memcpy(&word, shadow->base + offset, sizeof word);
-        Cell *cells = shadow->cell_at(offset);
-        if (word != UINT32_MAX)
-            cells[0].defined_mask = cells[1].defined_mask = 3;
-        else if (cells[0].defined_mask != 3 || cells[1].defined_mask != 3)
-            shadow->has_undefined = true;
-    }
-}
-
-void shadow_changed()
-{
-    for (const auto &entry : of_allocations)
-        if (entry.second->has_undefined) find_written(entry.second.get());
 }
 
 static std::unique_ptr<Shadow> shadow_of(const std::vector<SharedVariable> &found)

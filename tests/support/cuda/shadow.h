@@ -40,7 +40,6 @@ class Shadow
   public:
     const char *const base;
     const size_t bytes;
-    bool has_undefined = true; /* there may be bytes never written */
 
     Shadow(const char *a_base, size_t a_bytes);
     ~Shadow();
@@ -75,7 +74,6 @@ void shadow_new_launch(const void *kernel);
 void shadow_allocated(const void *address, size_t bytes);
 void shadow_freed(const void *address);
 void shadow_written(const void *address, size_t bytes);
-void shadow_changed();
 
 } // namespace emulated
 #endif
