@@ -3,6 +3,9 @@
 
 #include <limits.h>
 #include <mpi.h>
+#if defined OPEN_MPI
+#include <mpi-ext.h>
+#endif
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +23,8 @@ struct fsfm_comm {
 struct fsfm_comm_sums {
     fsfm_comm *comm;
     int count, count_max;
-    MPI_Request *requests;
+    int taken;
+    MPI_Request *requests; /* (count_max), begun ones first; null: known to be done */
 };
 
 static void abort_job(const fsfm_comm *comm, const char *why)
@@ -213,6 +217,17 @@ void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count)
     reduce_all(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
 }
 
+bool fsfm_comm_takes_device_memory(void)
+{
+    const char *told = getenv("FSFM_MPI_CUDA");
+    if (told && strcmp(told, "1") == 0) return true;
+#if defined MPIX_CUDA_AWARE_SUPPORT
+    return MPIX_Query_cuda_support() == 1;
+#else
+    return false;
+#endif
+}
+
 void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes, void *out)
 {
     char *slot = (char *)out + comm->rank * size_bytes;
@@ -256,16 +271,30 @@ void fsfm_comm_sums_begin(fsfm_comm_sums *sums, float *values, int64_t count)
 void fsfm_comm_sums_progress(fsfm_comm_sums *sums)
 {
     fsfm_comm *comm = sums->comm;
-    int done = 0;
+    int done;
     if (sums->count) MPI_OR_ABORT(MPI_Testall(sums->count, sums->requests, &done, MPI_STATUSES_IGNORE));
-    if (done) sums->count = 0;
+}
+
+bool fsfm_comm_sums_take(fsfm_comm_sums *sums, bool waits)
+{
+    fsfm_comm *comm = sums->comm;
+    int done = 1;
+    if (comm->size == 1) return true;
+    FSFM_ASSERT(sums->taken < sums->count);
+    MPI_Request *request = &sums->requests[sums->taken];
+    if (waits)
+        MPI_OR_ABORT(MPI_Wait(request, MPI_STATUS_IGNORE));
+    else
+        MPI_OR_ABORT(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+    sums->taken += done;
+    return done;
 }
 
 void fsfm_comm_sums_finish(fsfm_comm_sums *sums)
 {
     fsfm_comm *comm = sums->comm;
     if (sums->count) MPI_OR_ABORT(MPI_Waitall(sums->count, sums->requests, MPI_STATUSES_IGNORE));
-    sums->count = 0;
+    sums->count = sums->taken = 0;
 }
 
 void fsfm_comm_sums_close(fsfm_comm_sums **sums)

@@ -6,6 +6,7 @@
 #ifndef FSFM_MPI_COMM_H
 #define FSFM_MPI_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,14 +48,19 @@ void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes,
 /* Sums in the order that MPI likes: equal on all ranks, not over rank counts. */
 void fsfm_comm_sum_float(fsfm_comm *comm, float *values, int64_t count);
 void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count);
-/* Sums that run on while the caller computes: at most count_max at a time. All ranks begin the same ones in
- * the same order; values stay untouched until finish(). */
+/* Not collective: whether the MPI library says that the sums of floats take a GPU's memory, or
+ * FSFM_MPI_CUDA=1 in the environment says it. */
+bool fsfm_comm_takes_device_memory(void);
+/* Sums that run on while the caller computes: at most count_max between two finish(). All ranks begin
+ * the same ones in the same order; values stay untouched until they are taken. */
 typedef struct fsfm_comm_sums fsfm_comm_sums;
 FSFM_MUST_USE
 fsfm_status fsfm_comm_sums_open(fsfm_comm *comm, int count_max, fsfm_comm_sums **out, fsfm_error *err);
 void fsfm_comm_sums_begin(fsfm_comm_sums *sums, float *values, int64_t count);
 void fsfm_comm_sums_progress(fsfm_comm_sums *sums); /* not collective: lets those under way go on */
-void fsfm_comm_sums_finish(fsfm_comm_sums *sums);   /* waits for all */
+/* Not collective: whether the first one that was not taken yet is done, and takes it; waits where told to. */
+bool fsfm_comm_sums_take(fsfm_comm_sums *sums, bool waits);
+void fsfm_comm_sums_finish(fsfm_comm_sums *sums); /* waits for all; none is begun then */
 void fsfm_comm_sums_close(fsfm_comm_sums **sums);
 /* Not collective: sends mine to peer and receives as much from it. */
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);

@@ -9,18 +9,16 @@ enum { LEVELS_MAX = 32 };
 
 struct fsfm_reduce {
     fsfm_reduce_setup setup;
-    float *host; /* the gradients where the host can reach them: gradients_dev itself, or a staging copy */
-    bool host_is_staging;
-    fsfm_status failed; /* of a callback that cannot return it */
-    fsfm_error failure;
 
     /* fast */
-    fsfm_comm_sums *running;
+    fsfm_carrier *carrier; /* NULL: one rank */
     int64_t bucket_floats, buckets;
     int64_t *missing;    /* (buckets): floats not complete yet */
     int64_t next_bucket; /* begun: those from here on */
 
     /* exact */
+    float *host; /* the gradients where the host can reach them: gradients_dev itself, or a copy */
+    bool host_is_copy;
     int64_t local_slices, taken;
     float *level_dev[LEVELS_MAX];
     fsfm_learner_sums level_sums[LEVELS_MAX];
@@ -42,13 +40,21 @@ static fsfm_learner_sums add_sums(fsfm_learner_sums a, fsfm_learner_sums b)
 
 static fsfm_status open_fast(fsfm_reduce *reduce, fsfm_error *err)
 {
-    const int64_t floats = reduce->setup.bucket_mib * (1024 * 1024 / (int64_t)sizeof(float));
+    const fsfm_reduce_setup *setup = &reduce->setup;
+    const int64_t floats = setup->bucket_mib * (1024 * 1024 / (int64_t)sizeof(float));
     const int64_t most = (int64_t)1 << 28;
     reduce->bucket_floats = floats < 1024 ? 1024 : floats > most ? most : floats;
-    reduce->buckets = (reduce->setup.count + reduce->bucket_floats - 1) / reduce->bucket_floats;
+    reduce->buckets = (setup->count + reduce->bucket_floats - 1) / reduce->bucket_floats;
     if (!(reduce->missing = calloc((size_t)reduce->buckets + 1, sizeof *reduce->missing)))
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
-    return fsfm_comm_sums_open(reduce->setup.comm, (int)reduce->buckets, &reduce->running, err);
+    if (fsfm_comm_size(setup->comm) == 1) return FSFM_OK;
+    const fsfm_carrier_setup carrier = {.comm = setup->comm,
+                                        .dev = setup->dev,
+                                        .values_dev = setup->gradients_dev,
+                                        .count = setup->count,
+                                        .pieces = reduce->buckets,
+                                        .kind = setup->carrier};
+    return fsfm_carrier_open(&carrier, &reduce->carrier, err);
 }
 
 static fsfm_status open_exact(fsfm_reduce *reduce, fsfm_error *err)
@@ -72,8 +78,10 @@ static fsfm_status open_exact(fsfm_reduce *reduce, fsfm_error *err)
         reduce->level_dev[level] = memory;
     }
     reduce->all_sums = calloc((size_t)ranks, sizeof *reduce->all_sums);
-    if (ranks > 1) reduce->theirs = malloc(((size_t)setup->count / 2 + 1) * sizeof(float));
-    if (!reduce->all_sums || (ranks > 1 && !reduce->theirs))
+    reduce->host_is_copy = !setup->dev->memory_is_host && ranks > 1;
+    reduce->host = reduce->host_is_copy ? malloc(bytes) : setup->gradients_dev;
+    if (ranks > 1) reduce->theirs = malloc((bytes / 8 + 1) * sizeof(float));
+    if (!reduce->all_sums || !reduce->host || (ranks > 1 && !reduce->theirs))
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the exchange of gradients (%zu bytes)",
                          bytes / 2);
     return FSFM_OK;
@@ -86,13 +94,7 @@ fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, 
     *out = NULL;
     if (!reduce) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the reduction");
     reduce->setup = *setup;
-    reduce->host_is_staging = !setup->dev->memory_is_host && fsfm_comm_size(setup->comm) > 1;
-    reduce->host =
-        reduce->host_is_staging ? malloc((size_t)setup->count * sizeof(float)) : setup->gradients_dev;
-    if (!reduce->host)
-        st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to stage %" PRId64 " gradients", setup->count);
-    else
-        st = setup->kind == FSFM_REDUCTION_FAST ? open_fast(reduce, err) : open_exact(reduce, err);
+    st = setup->kind == FSFM_REDUCTION_FAST ? open_fast(reduce, err) : open_exact(reduce, err);
     if (st != FSFM_OK) {
         fsfm_reduce_close(&reduce);
         return st;
@@ -106,10 +108,10 @@ void fsfm_reduce_close(fsfm_reduce **reduce)
 {
     fsfm_reduce *r = *reduce;
     if (!r) return;
-    fsfm_comm_sums_close(&r->running);
+    fsfm_carrier_close(&r->carrier);
     for (int level = 0; level < LEVELS_MAX; level++)
         if (r->level_dev[level]) r->setup.dev->ops->free(r->setup.dev, r->level_dev[level]);
-    if (r->host_is_staging) free(r->host);
+    if (r->host_is_copy) free(r->host);
     free(r->missing);
     free(r->theirs);
     free(r->all_sums);
@@ -134,7 +136,6 @@ static int64_t bucket_length(const fsfm_reduce *reduce, int64_t bucket)
 
 void fsfm_reduce_begin(fsfm_reduce *reduce)
 {
-    reduce->failed = FSFM_OK;
     reduce->taken = 0;
     reduce->next_bucket = reduce->buckets;
     for (int64_t b = 0; b < reduce->buckets; b++) reduce->missing[b] = bucket_length(reduce, b);
@@ -144,25 +145,16 @@ void fsfm_reduce_begin(fsfm_reduce *reduce)
  * them). */
 static void begin_buckets(fsfm_reduce *reduce, bool all)
 {
-    fsfm_device *dev = reduce->setup.dev;
     while (reduce->next_bucket > 0 && (all || reduce->missing[reduce->next_bucket - 1] == 0)) {
-        const int64_t bucket = --reduce->next_bucket, first = bucket * reduce->bucket_floats;
-        const int64_t count = bucket_length(reduce, bucket);
-        fsfm_status st = FSFM_OK;
-        if (reduce->host_is_staging)
-            st = dev->ops->download(dev, reduce->host + first, reduce->setup.gradients_dev + first,
-                                    (size_t)count * sizeof(float), &reduce->failure);
-        else
-            st = dev->ops->synchronize(dev, &reduce->failure);
-        if (st != FSFM_OK) reduce->failed = st;
-        fsfm_comm_sums_begin(reduce->running, reduce->host + first, count);
+        const int64_t bucket = --reduce->next_bucket;
+        fsfm_carrier_begin(reduce->carrier, bucket * reduce->bucket_floats, bucket_length(reduce, bucket));
     }
 }
 
 void fsfm_reduce_ready(void *context, int64_t first, int64_t count)
 {
     fsfm_reduce *reduce = context;
-    if (fsfm_comm_size(reduce->setup.comm) == 1) return;
+    if (!reduce->carrier) return;
     while (count > 0) {
         const int64_t bucket = first / reduce->bucket_floats;
         const int64_t room = (bucket + 1) * reduce->bucket_floats - first, part = count < room ? count : room;
@@ -171,7 +163,7 @@ void fsfm_reduce_ready(void *context, int64_t first, int64_t count)
         count -= part;
     }
     begin_buckets(reduce, false);
-    fsfm_comm_sums_progress(reduce->running);
+    fsfm_carrier_progress(reduce->carrier);
 }
 
 fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, const fsfm_learner_sums *sums, fsfm_error *err)
@@ -228,37 +220,32 @@ static fsfm_status finish_exact(fsfm_reduce *reduce, fsfm_learner_sums *sums, fs
     fsfm_status st = FSFM_OK;
     *sums = reduce->sums;
     if (ranks == 1) return FSFM_OK;
-    st = reduce->host_is_staging
-             ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
-             : dev->ops->synchronize(dev, err);
+    st = reduce->host_is_copy ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
+                              : dev->ops->synchronize(dev, err);
     sum_tree(reduce);
     fsfm_comm_gather_all(comm, sums, (int64_t)sizeof *sums, reduce->all_sums);
     for (int stride = 1; stride < ranks; stride *= 2)
         for (int r = 0; r < ranks; r += 2 * stride)
             reduce->all_sums[r] = add_sums(reduce->all_sums[r], reduce->all_sums[r + stride]);
     *sums = reduce->all_sums[0];
-    if (st == FSFM_OK && reduce->host_is_staging)
+    if (st == FSFM_OK && reduce->host_is_copy)
         st = dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host, bytes, err);
     return st;
 }
 
 fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
 {
-    fsfm_device *dev = reduce->setup.dev;
     double values[3] = {sums->rec_m, sums->rec_fr, sums->sim};
     if (reduce->setup.kind == FSFM_REDUCTION_EXACT) return finish_exact(reduce, sums, err);
-    if (fsfm_comm_size(reduce->setup.comm) == 1) return FSFM_OK;
+    if (!reduce->carrier) return FSFM_OK;
     begin_buckets(reduce, true);
-    fsfm_comm_sums_finish(reduce->running);
     fsfm_comm_sum_double(reduce->setup.comm, values, 3);
-    sums->rec_m = values[0];
-    sums->rec_fr = values[1];
-    sums->sim = values[2];
-    if (reduce->failed != FSFM_OK) {
-        if (err) *err = reduce->failure;
-        return reduce->failed;
-    }
-    if (!reduce->host_is_staging) return FSFM_OK;
-    return dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host,
-                            (size_t)reduce->setup.count * sizeof(float), err);
+    *sums = (fsfm_learner_sums){values[0], values[1], values[2]};
+    return fsfm_carrier_finish(reduce->carrier, err);
+}
+
+const char *fsfm_reduce_way(const fsfm_reduce *reduce)
+{
+    if (reduce->carrier) return fsfm_carrier_way(reduce->carrier);
+    return fsfm_comm_size(reduce->setup.comm) == 1 ? "" : "MPI, one tree over the slices";
 }

@@ -11,6 +11,7 @@
 
 #include "core/device/device.h"
 #include "core/model/learner.h"
+#include "mpi/carrier.h"
 #include "mpi/comm.h"
 #include "mpi/train_options.h"
 
@@ -20,8 +21,9 @@ typedef struct {
     float *gradients_dev; /* what backward adds to, and what holds the result */
     int64_t count;        /* floats */
     fsfm_reduction kind;
-    int64_t bucket_mib; /* fast */
-    int64_t slices;     /* exact: of the global batch; ranks divide it, and both are powers of two */
+    int64_t bucket_mib;        /* fast */
+    fsfm_carrier_kind carrier; /* fast: how they travel */
+    int64_t slices;            /* exact: of the global batch; ranks divide it, and both are powers of two */
 } fsfm_reduce_setup;
 
 typedef struct fsfm_reduce fsfm_reduce;
@@ -32,6 +34,9 @@ void fsfm_reduce_close(fsfm_reduce **reduce); /* accepts NULL */
 /* Memory that it takes on so many ranks (setup->comm and dev are not looked at, memory is the host's). exact:
  * kept. fast: while gradients travel, by the MPI library, which holds a copy of what is under way. */
 uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks);
+
+/* How the sums travel, for people; "" on one rank. */
+const char *fsfm_reduce_way(const fsfm_reduce *reduce);
 
 void fsfm_reduce_begin(fsfm_reduce *reduce);
 /* fast: for the last micro-batch of a step, as fsfm_gradients_ready_fn; context is the fsfm_reduce. */

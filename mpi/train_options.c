@@ -34,6 +34,11 @@ const fsfm_option fsfm_train_options_table[] = {
     {"train.max_bad_steps", FSFM_OPTION_INT, MEMBER(max_bad_steps), "10", 1, STEPS_MAX, NULL, "steps",
      "steps in a row with a loss that is not finite before the run ends", false},
 
+    {"comm.backend", FSFM_OPTION_CHOICE, MEMBER(carrier), "auto", 0, 0, fsfm_carrier_names, "",
+     "how gradients travel between GPUs: NCCL, MPI on their memory, or by way of the host's; auto: the first "
+     "to be "
+     "had",
+     true},
     {"comm.bucket_mib", FSFM_OPTION_INT, MEMBER(bucket_mib), "32", 1, 4096, NULL, "MiB",
      "size of the pieces in which gradients travel between ranks", false},
 

@@ -5,6 +5,7 @@
 
 #include "core/base/options.h"
 #include "core/model/model_options.h"
+#include "mpi/carrier.h"
 
 typedef enum { FSFM_REDUCTION_FAST, FSFM_REDUCTION_EXACT } fsfm_reduction;
 
@@ -19,7 +20,8 @@ typedef struct {
     int64_t slices; /* a power of two */
     int64_t max_bad_steps;
 
-    int64_t bucket_mib; /* comm.bucket_mib */
+    fsfm_carrier_kind carrier; /* comm.backend */
+    int64_t bucket_mib;        /* comm.bucket_mib */
 
     int64_t checkpoint_every_steps; /* 0: at the end only */
     int64_t checkpoint_keep_last;

@@ -60,10 +60,11 @@ void fsfm_train_log_header(fsfm_train *train)
     log_data(train);
     fsfm_log_line(train->log, "model     %.2f M parameters in %d tensors",
                   (double)parameters->total_elements / 1e6, parameters->count);
+    const char *way = fsfm_reduce_way(train->reduce);
     fsfm_log_line(train->log,
-                  "batch     %" PRId64 " images = %d ranks x %" PRId64 " x %" PRId64 ", %s reduction",
+                  "batch     %" PRId64 " images = %d ranks x %" PRId64 " x %" PRId64 ", %s reduction%s%s",
                   job->train->global_batch, train->ranks, train->micro_count, train->micro_batch,
-                  job->train->reduction == FSFM_REDUCTION_EXACT ? "exact" : "fast");
+                  job->train->reduction == FSFM_REDUCTION_EXACT ? "exact" : "fast", way[0] ? ": " : "", way);
     fsfm_log_line(train->log, "schedule  %g epochs, %" PRId64 " steps%s", job->train->epochs,
                   train->schedule_steps,
                   train->end_step < train->schedule_steps ? ", ended early by train.max_steps" : "");

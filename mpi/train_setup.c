@@ -177,6 +177,7 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
         .count = fsfm_learner_parameters(train->learner)->total_floats,
         .kind = job->train->reduction,
         .bucket_mib = job->train->bucket_mib,
+        .carrier = job->train->carrier,
         .slices = job->train->slices,
     };
     FSFM_TRY(fsfm_reduce_open(&reduce, &train->reduce, err));

@@ -27,6 +27,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/status.h"
+#include "core/device/wire.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -349,6 +350,7 @@ struct fsfm_device {
     size_t act_bytes;         /* of one fsfm_act element */
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
     uint64_t memory_bytes;    /* of its own; 0 where it is the host's */
+    fsfm_wire *wire;          /* the device's; NULL where memory is the host's */
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */

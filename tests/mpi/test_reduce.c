@@ -15,7 +15,7 @@ static int rank, ranks;
 
 enum { FAST_COUNT = 700001 }; /* three buckets of 1 MiB, the last one short */
 
-static void check_fast(bool memory_is_host, bool tells)
+static void check_fast(bool memory_is_host, bool tells, fsfm_carrier_kind kind, const char *way)
 {
     plain_device plain;
     float *gradients = malloc(FAST_COUNT * sizeof *gradients);
@@ -27,8 +27,10 @@ static void check_fast(bool memory_is_host, bool tells)
                                      .gradients_dev = gradients,
                                      .count = FAST_COUNT,
                                      .kind = FSFM_REDUCTION_FAST,
-                                     .bucket_mib = 1};
+                                     .bucket_mib = 1,
+                                     .carrier = kind};
     assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    assert_string_equal(fsfm_reduce_way(reduce), ranks > 1 ? way : "");
     for (int step = 0; step < 2; step++) {
         fsfm_learner_sums sums = {rank, 2, step};
         for (int64_t i = 0; i < FAST_COUNT; i++) gradients[i] = (float)(rank + step + i % 97);
@@ -51,14 +53,49 @@ static void check_fast(bool memory_is_host, bool tells)
 static void fast_sums_over_ranks(void **state)
 {
     (void)state;
-    check_fast(true, true);
-    check_fast(true, false); /* a rank that failed early tells nothing, yet nobody waits for it */
+    check_fast(true, true, FSFM_CARRIER_AUTO, "MPI");
+    check_fast(true, false, FSFM_CARRIER_AUTO,
+               "MPI"); /* a rank that failed early tells nothing, yet nobody waits for it */
 }
 
 static void fast_stages_device_memory(void **state)
 {
     (void)state;
-    check_fast(false, true);
+    check_fast(false, true, FSFM_CARRIER_AUTO, "MPI by way of pinned host memory");
+    check_fast(false, false, FSFM_CARRIER_HOST, "MPI by way of pinned host memory");
+}
+
+/* The plain device's memory is ordinary, so MPI does take it. */
+static void fast_sums_in_device_memory(void **state)
+{
+    (void)state;
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    check_fast(false, true, FSFM_CARRIER_AUTO, "MPI on the GPU's memory");
+    check_fast(false, false, FSFM_CARRIER_MPI, "MPI on the GPU's memory");
+    unsetenv("FSFM_MPI_CUDA");
+}
+
+static void fast_tells_what_it_cannot_do(void **state)
+{
+    (void)state;
+    plain_device plain;
+    float gradients[64] = {0};
+    fsfm_reduce *reduce = NULL;
+    fsfm_error err;
+    plain_device_init(&plain, false);
+    fsfm_reduce_setup setup = {.comm = comm,
+                               .dev = &plain.device,
+                               .gradients_dev = gradients,
+                               .count = 64,
+                               .kind = FSFM_REDUCTION_FAST,
+                               .bucket_mib = 1,
+                               .carrier = FSFM_CARRIER_NCCL};
+    if (ranks == 1) skip();
+    assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_DEVICE, &err,
+                 "comm.backend=nccl: rank 0: plain device: no NCCL");
+    setup.carrier = FSFM_CARRIER_MPI;
+    if (!fsfm_comm_takes_device_memory())
+        assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_DEVICE, &err, "FSFM_MPI_CUDA=1");
 }
 
 static void fast_tells_a_failed_copy(void **state)
@@ -186,6 +223,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fast_sums_over_ranks),
         cmocka_unit_test(fast_stages_device_memory),
+        cmocka_unit_test(fast_sums_in_device_memory),
+        cmocka_unit_test(fast_tells_what_it_cannot_do),
         cmocka_unit_test(fast_tells_a_failed_copy),
         cmocka_unit_test(exact_is_one_tree),
         cmocka_unit_test(exact_refuses_what_it_cannot_do),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/plain_device.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,69 @@ static fsfm_status device_add(fsfm_device *dev, int64_t count, const float *x, f
     return FSFM_OK;
 }
 
+static plain_device *of_wire(fsfm_wire *wire)
+{
+    return (plain_device *)((char *)wire - offsetof(plain_device, wire));
+}
+
+static fsfm_status wire_alloc(fsfm_wire *wire, size_t size_bytes, void **ptr, fsfm_error *err)
+{
+    return device_alloc(&of_wire(wire)->device, size_bytes, ptr, err);
+}
+
+static void wire_free(fsfm_wire *wire, void *ptr)
+{
+    (void)wire;
+    free(ptr);
+}
+
+static fsfm_status wire_send(fsfm_wire *wire, void *dst, const void *src, size_t size_bytes, fsfm_error *err)
+{
+    plain_device *plain = of_wire(wire);
+    FSFM_TRY(may_fail(&plain->device, err));
+    FSFM_ASSERT(plain->sends_used < PLAIN_DEVICE_SENDS);
+    plain->sends[plain->sends_used++] = (plain_send){dst, src, size_bytes, 0, false};
+    return FSFM_OK;
+}
+
+static fsfm_status wire_is_sent(fsfm_wire *wire, int64_t index, bool waits, bool *is_sent, fsfm_error *err)
+{
+    plain_device *plain = of_wire(wire);
+    plain_send *send = &plain->sends[index];
+    (void)err;
+    *is_sent = waits || send->asked++ > 0;
+    if (*is_sent && !send->is_done && send->size_bytes > 0) memcpy(send->dst, send->src, send->size_bytes);
+    send->is_done = send->is_done || *is_sent;
+    return FSFM_OK;
+}
+
+static fsfm_status wire_receive(fsfm_wire *wire, void *dst, const void *src, size_t size_bytes,
+                                fsfm_error *err)
+{
+    return device_upload(&of_wire(wire)->device, dst, src, size_bytes, err);
+}
+
+static fsfm_status wire_join(fsfm_wire *wire, fsfm_error *err)
+{
+    (void)err;
+    of_wire(wire)->sends_used = 0;
+    return FSFM_OK;
+}
+
+static fsfm_status wire_group_id(fsfm_wire *wire, unsigned char id[FSFM_WIRE_GROUP_ID_SIZE], fsfm_error *err)
+{
+    (void)wire, (void)id;
+    return fsfm_fail(err, FSFM_ERR_DEVICE, "plain device: no NCCL");
+}
+
+static const fsfm_wire_ops wire_ops = {.alloc = wire_alloc,
+                                       .free = wire_free,
+                                       .send = wire_send,
+                                       .is_sent = wire_is_sent,
+                                       .receive = wire_receive,
+                                       .join = wire_join,
+                                       .group_id = wire_group_id};
+
 void plain_device_init(plain_device *plain, bool memory_is_host)
 {
     memset(plain, 0, sizeof *plain);
@@ -74,5 +138,7 @@ void plain_device_init(plain_device *plain, bool memory_is_host)
     plain->device.act_bytes = sizeof(float);
     plain->device.memory_is_host = memory_is_host;
     plain->device.threads = 1;
+    plain->wire.ops = &wire_ops;
+    if (!memory_is_host) plain->device.wire = &plain->wire;
     plain->fails_after = -1;
 }

@@ -6,11 +6,23 @@
 
 #include "core/device/device.h"
 
-/* memory_is_host false: callers have to stage, though the memory is ordinary. Calls count in fails_after:
- * when it reaches 0, add, upload and download fail (-1: never). */
+/* memory_is_host false: callers have to stage, though the memory is ordinary; there is a wire, on which a
+ * copy is done when it is waited for, or asked for the second time. Calls count in fails_after: when it
+ * reaches 0, add, upload, download, send and receive fail (-1: never). */
+enum { PLAIN_DEVICE_SENDS = 16 };
+typedef struct {
+    void *dst;
+    const void *src;
+    size_t size_bytes;
+    int asked;
+    bool is_done;
+} plain_send;
 typedef struct {
     fsfm_device device;
     fsfm_device_ops ops;
+    fsfm_wire wire;
+    plain_send sends[PLAIN_DEVICE_SENDS]; /* since the last join */
+    int64_t sends_used;
     int64_t fails_after;
 } plain_device;
 

@@ -97,6 +97,7 @@ static void close_device(fsfm_device *dev)
 {
     fsfm_cuda_device *cuda = fsfm_cuda(dev);
     if (cuda->queue.stream) cudaStreamSynchronize(cuda->queue.stream);
+    fsfm_cuda_wire_close(cuda);
     fsfm_cuda_products_close(cuda);
     fsfm_cuda_memory_close(cuda);
     cudaFree(cuda->queue.scratch);
@@ -151,6 +152,7 @@ static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_devi
     if (st == FSFM_OK) st = open_queue(cuda, gpu, err);
     if (st == FSFM_OK) st = fsfm_cuda_memory_open(cuda, err);
     if (st == FSFM_OK) st = fsfm_cuda_products_open(cuda, err);
+    if (st == FSFM_OK) st = fsfm_cuda_wire_open(cuda, err);
     if (st == FSFM_OK)
         *out = &cuda->base;
     else

@@ -9,6 +9,7 @@
 #include <cublasLt.h>
 
 #include "core/device/cuda/kernels.h"
+#include "core/device/cuda/nccl.h"
 #include "core/device/plugin.h"
 
 #define FSFM_CUDA_WORKSPACE_BYTES ((size_t)32 << 20) /* of cublasLt */
@@ -42,14 +43,28 @@ typedef struct {
     struct fsfm_cuda_plan *plans[FSFM_CUDA_PLAN_LISTS]; /* by hash of their shape */
 } fsfm_cuda_products;
 
+typedef struct fsfm_cuda_device fsfm_cuda_device;
+
 typedef struct {
+    fsfm_wire base;
+    fsfm_cuda_device *cuda;
+    cudaStream_t stream;
+    cudaEvent_t reached,
+        received;          /* the device's stream where the wire follows it, and the other way round */
+    cudaEvent_t *sent;     /* (events) */
+    int64_t events, sends; /* sends: since the last join */
+    fsfm_cuda_nccl nccl;
+} fsfm_cuda_wire;
+
+struct fsfm_cuda_device {
     fsfm_device base;
     fsfm_cuda_queue queue;
     fsfm_cuda_products products;
     fsfm_cuda_uploads uploads;
     fsfm_cuda_downloads downloads;
+    fsfm_cuda_wire wire;
     int64_t cache_bytes; /* of the GPU's last cache */
-} fsfm_cuda_device;
+};
 
 static inline fsfm_cuda_device *fsfm_cuda(fsfm_device *dev)
 {
@@ -79,6 +94,11 @@ fsfm_status fsfm_cuda_set_matrix(fsfm_device *dev, int64_t count, void *matrix_d
                                  fsfm_error *err);
 fsfm_status fsfm_cuda_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
                                  fsfm_error *err);
+
+/* wire.c */
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_wire_open(fsfm_cuda_device *cuda, fsfm_error *err);
+void fsfm_cuda_wire_close(fsfm_cuda_device *cuda); /* also after a failed open */
 
 /* library_product.c */
 FSFM_MUST_USE

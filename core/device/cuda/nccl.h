@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cuda/nccl.h - NVIDIA's collectives, from libnccl.so.2 where it is found when it is wanted: the
+ * plugin loads without it. */
+#ifndef FSFM_CORE_DEVICE_CUDA_NCCL_H
+#define FSFM_CORE_DEVICE_CUDA_NCCL_H
+
+#include <cuda_runtime_api.h>
+
+#include "core/base/status.h"
+#include "core/device/wire.h"
+
+/* Zeros: not entered. */
+typedef struct {
+    void *group; /* ncclComm_t */
+} fsfm_cuda_nccl;
+
+/* FSFM_ERR_DEVICE, with the reason, where the plugin was built without NCCL or the library is not there. */
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_nccl_id(fsfm_cuda_nccl *nccl, unsigned char id[FSFM_WIRE_GROUP_ID_SIZE],
+                              fsfm_error *err);
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_nccl_enter(fsfm_cuda_nccl *nccl, const unsigned char id[FSFM_WIRE_GROUP_ID_SIZE],
+                                 int rank, int ranks, fsfm_error *err);
+/* values (count) = their sum over the group, in place. */
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_nccl_sum(fsfm_cuda_nccl *nccl, float *values_dev, int64_t count, cudaStream_t stream,
+                               fsfm_error *err);
+void fsfm_cuda_nccl_leave(fsfm_cuda_nccl *nccl);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpi/carrier.h - sums pieces of a device's array over ranks while the device computes the next ones.
+ *
+ * In one of these ways, the first that every rank has: the host's memory is the device's, and MPI sums in
+ * place; NCCL; MPI that takes the device's memory, which a sum at the start has to prove; copies in pinned
+ * host memory, which MPI sums. All give equal results on all ranks, and over ways and rank counts to
+ * rounding.
+ */
+#ifndef FSFM_MPI_CARRIER_H
+#define FSFM_MPI_CARRIER_H
+
+#include "core/device/device.h"
+#include "mpi/comm.h"
+
+typedef enum { FSFM_CARRIER_AUTO, FSFM_CARRIER_NCCL, FSFM_CARRIER_MPI, FSFM_CARRIER_HOST } fsfm_carrier_kind;
+extern const char *const fsfm_carrier_names[]; /* of the kinds, ended by NULL */
+
+typedef struct {
+    fsfm_comm *comm; /* borrowed, like dev and values_dev */
+    fsfm_device *dev;
+    float *values_dev;
+    int64_t count;  /* floats */
+    int64_t pieces; /* that a turn has at most */
+    fsfm_carrier_kind kind;
+} fsfm_carrier_setup;
+
+typedef struct fsfm_carrier fsfm_carrier;
+/* Collective. FSFM_ERR_DEVICE with the reason where a kind that is not AUTO cannot be had on every rank. The
+ * caller owns *out. */
+FSFM_MUST_USE
+fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
+void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
+/* The way that was taken, for people: "NCCL", ... */
+const char *fsfm_carrier_way(const fsfm_carrier *carrier);
+
+/* All ranks begin the same pieces in the same order. What was enqueued on the device before is in the sum. A
+ * failure is kept for finish(); the rank goes on taking part. */
+void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count);
+void fsfm_carrier_progress(fsfm_carrier *carrier); /* not collective: lets pieces under way go on */
+/* All pieces are summed for what is enqueued on the device from now on. To be called by a rank that failed
+ * too. */
+FSFM_MUST_USE
+fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err);
+
+#endif
