@@ -146,9 +146,9 @@ static fsfm_status time_step(bench *b, double *seconds, fsfm_error *err)
 static fsfm_status measure_peaks(bench *b, fsfm_device_peaks *best, fsfm_error *err)
 {
     fsfm_train *train = &b->train;
-    const fsfm_flops_setup setup = {.options = train->job->model,
-                                    .kept = train->data.feed.patches - train->data.feed.budget,
-                                    .B = train->micro_batch};
+    const fsfm_work_setup setup = {.options = train->job->model,
+                                   .kept = train->data.feed.patches - train->data.feed.budget,
+                                   .B = train->micro_batch};
     fsfm_product_shape shapes[LARGEST_SHAPES];
     fsfm_device_peaks peaks = {0};
     const int count = fsfm_flops_largest(&setup, shapes, LARGEST_SHAPES);
@@ -172,7 +172,7 @@ static void describe(const bench *b, fsfm_step_bench *out)
     out->kept = train->data.feed.patches - train->data.feed.budget;
     memcpy(out->device, b->dev->name, sizeof out->device);
     out->precision = b->dev->precision;
-    const fsfm_flops_setup setup = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
+    const fsfm_work_setup setup = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
     out->flops = fsfm_flops_count(&setup);
 }
 

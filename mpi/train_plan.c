@@ -12,10 +12,11 @@
 /* What libraries take for themselves in a run, beside what this process has now; seen in /proc/PID/smaps with
  * HDF5 1.10 and Open MPI 4.1. */
 #define MIB ((uint64_t)1 << 20)
-#define MPI_BYTES (12 * MIB)    /* Open MPI: its code, components, shared segments */
-#define WRITER_BYTES (8 * MIB)  /* HDF5: the index of a checkpoint while it is written */
-#define THREAD_BYTES (1 * MIB)  /* stack and scratch of a thread */
-#define PICTURE_BYTES (2 * MIB) /* zlib and libpng, beside the picture and its copy */
+enum { LARGEST_TRIED = 1 << 16 }; /* images of a micro-batch */
+#define MPI_BYTES (12 * MIB)      /* Open MPI: its code, components, shared segments */
+#define WRITER_BYTES (8 * MIB)    /* HDF5: the index of a checkpoint while it is written */
+#define THREAD_BYTES (1 * MIB)    /* stack and scratch of a thread */
+#define PICTURE_BYTES (2 * MIB)   /* zlib and libpng, beside the picture and its copy */
 
 const char *fsfm_memory_part_name(fsfm_memory_part part)
 {
@@ -154,6 +155,58 @@ static uint64_t features_bytes(const fsfm_train *train)
     return fsfm_feature_cache_bytes(samples < seen ? samples : seen, train->job->model->projection_size);
 }
 
+/* Least common multiple. */
+static int64_t common_multiple(int64_t a, int64_t b)
+{
+    int64_t x = a, y = b;
+    while (y > 0) {
+        const int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* Files in the folder when a run ends, as fsfm_checkpoint_folder_retain() leaves them: the newest ones, those
+ * kept for ever, the best; and one more while it is being written. */
+static int64_t kept_checkpoints(const fsfm_train *train)
+{
+    const fsfm_train_options *o = train->job->train;
+    const int64_t end = train->end_step, every = o->checkpoint_every_steps, ever = o->checkpoint_keep_every;
+    const int64_t written = every > 0 ? (end + every - 1) / every : 1;
+    int64_t kept = written < o->checkpoint_keep_last ? written : o->checkpoint_keep_last;
+    if (ever > 0 && every > 0) {
+        const int64_t apart = common_multiple(every, ever);
+        kept += end / apart + (end % ever == 0 && end % apart != 0);
+        for (int64_t i = 0; i < written && i < o->checkpoint_keep_last; i++) { /* those counted twice */
+            const int64_t step = i == 0 ? end : (written - i) * every;
+            if (step % ever == 0) kept--;
+        }
+    }
+    if (train->data.eval_samples > 0 && o->eval_every_epochs > 0) kept++;
+    return written > o->checkpoint_keep_last ? kept + 1 : kept;
+}
+
+/* Images at a time with which a rank fits its part of the machine; rest: what does not depend on them. */
+static fsfm_status find_largest(const fsfm_train *train, uint64_t rest, uint64_t limit, int64_t *out,
+                                fsfm_error *err)
+{
+    int64_t fits = 0, too_many = LARGEST_TRIED + 1;
+    while (too_many - fits > 1) {
+        const int64_t tried = fits + (too_many - fits) / 2;
+        fsfm_learner_setup setup = fsfm_train_learner_setup(train, tried);
+        fsfm_learner_memory m;
+        if (setup.local_batch < tried) setup.local_batch = setup.global_batch = tried;
+        FSFM_TRY(fsfm_learner_measure(train->dev, &setup, &m, err));
+        if (rest + m.activations + m.batch <= limit)
+            fits = tried;
+        else
+            too_many = tried;
+    }
+    *out = fits;
+    return FSFM_OK;
+}
+
 /* code_bytes: what this process has, with its device and its data open and nothing allocated. */
 static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsfm_train_plan *out,
                                fsfm_error *err)
@@ -170,7 +223,9 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     const fsfm_checkpoint checkpoint = describe_checkpoint(&learner, &parameters);
     const passing_memory passing = find_passing(train, &checkpoint);
     out->parameters = parameters.total_elements;
+    if (checkpoint.floats[FSFM_STATE_TARGET] > 0) out->target_parameters = parameters.trunk_elements;
     out->checkpoint_bytes = fsfm_checkpoint_size_bytes(&checkpoint);
+    out->checkpoints_kept = kept_checkpoints(train);
     fsfm_parameters_free(&parameters);
     keep_learner(&learner, &memory);
     memory.part[FSFM_MEMORY_TARGET] += features_bytes(train);
@@ -183,7 +238,8 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     add_passing(&passing, false, is_exact, &out->others);
     sum_up(&out->first);
     sum_up(&out->others);
-    return FSFM_OK;
+    return find_largest(train, out->first.total - learner.activations - learner.batch,
+                        out->machine_bytes / (uint64_t)train->ranks, &out->largest_micro_batch, err);
 }
 
 /* Every planned rank is like this one. */
@@ -200,9 +256,15 @@ static fsfm_status fill_places(fsfm_train *train, fsfm_error *err)
 static void describe(const fsfm_train *train, fsfm_train_plan *out)
 {
     const fsfm_train_options *o = train->job->train;
-    const fsfm_flops_setup flops = {.options = train->job->model,
-                                    .kept = train->data.feed.patches - train->data.feed.budget,
-                                    .B = train->micro_batch};
+    out->kept = train->data.feed.patches - train->data.feed.budget;
+    const fsfm_work_setup flops = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
+    const double warmup = train->job->model->warmup_epochs * (double)train->steps_per_epoch;
+    out->precision = train->dev->precision;
+    out->processors = fsfm_processors_available();
+    out->warmup_steps = (int64_t)ceil(fmin(warmup, 9e15));
+    out->keeps_features = fsfm_train_kept_features(train) > 0;
+    for (int i = 0; i < train->data.count; i++)
+        out->shards += fsfm_dataset_describe(train->data.sets[i])->shard_count;
     out->ranks = train->ranks;
     out->threads = train->dev->threads;
     memcpy(out->device, train->dev->name, sizeof out->device);
@@ -235,16 +297,19 @@ fsfm_status fsfm_train_plan_make(fsfm_comm *comm, const fsfm_train_plan_setup *s
                                  fsfm_train_plan *out, fsfm_error *err)
 {
     fsfm_train_job job = *setup->job;
+    fsfm_log silent;
     fsfm_train *train = calloc(1, sizeof *train);
     fsfm_status st = train ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a plan");
     memset(out, 0, sizeof *out);
+    fsfm_log_open(&silent, NULL);
     if ((st = fsfm_comm_agree(comm, st, err)) != FSFM_OK) goto done;
     if (job.threads == FSFM_AUTO)
         job.threads =
             fsfm_processors_available() / setup->ranks > 0 ? fsfm_processors_available() / setup->ranks : 1;
+    if (setup->is_elsewhere) job.device = FSFM_DEVICE_CPU; /* it stands in where shapes are measured */
     train->job = &job;
     train->comm = comm;
-    train->log = log;
+    train->log = setup->is_elsewhere ? &silent : log;
     train->rank = fsfm_comm_rank(comm);
     train->ranks = train->local_ranks = setup->ranks;
     st = shape(train, setup->samples, err);
@@ -254,6 +319,7 @@ fsfm_status fsfm_train_plan_make(fsfm_comm *comm, const fsfm_train_plan_setup *s
     }
     fsfm_train_close(train);
 done:
+    fsfm_log_close(&silent);
     free(train);
     return st;
 }

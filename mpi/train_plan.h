@@ -33,18 +33,28 @@ typedef struct {
     const fsfm_train_job *job; /* borrowed; run_dir is not looked at */
     int ranks;                 /* all on this machine, whose memory and processors they share */
     int64_t samples;           /* of the training set, where it is not there yet; 0: data.path is opened */
+    bool is_elsewhere; /* on machines that are not like this one (GPUs): its device is not looked for */
 } fsfm_train_plan_setup;
 
 typedef struct {
     int ranks, threads; /* threads of a rank */
+    int processors;     /* of this machine */
     char device[96];
+    fsfm_precision precision; /* what is computed in, which may not be what was asked for */
     int64_t local_batch, micro_batch, micro_count;
+    int64_t largest_micro_batch; /* images with which a rank still fits its part of this machine; 0: none */
     int64_t samples, steps_per_epoch, steps; /* samples: of an epoch; steps: until the run ends */
     int64_t dropped;                         /* samples that an epoch leaves out */
     double lr_peak;
-    int64_t parameters; /* trained numbers */
-    fsfm_flops flops;   /* an image */
+    int64_t warmup_steps;
+    int64_t shards;            /* files of the training set; 0: not there yet */
+    int64_t kept;              /* patches of an image that the online network sees */
+    bool keeps_features;       /* the target's are computed in the first epoch alone */
+    int64_t parameters;        /* trained numbers */
+    int64_t target_parameters; /* of a target with weights of its own, else 0 */
+    fsfm_flops flops;          /* an image */
     uint64_t checkpoint_bytes;
+    int64_t checkpoints_kept;       /* files at the moment of most, with the one being written */
     fsfm_rank_memory first, others; /* rank 0, and each other rank */
     uint64_t machine_bytes;
 } fsfm_train_plan;

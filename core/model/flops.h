@@ -8,33 +8,27 @@
 #ifndef FSFM_CORE_MODEL_FLOPS_H
 #define FSFM_CORE_MODEL_FLOPS_H
 
-#include <stdbool.h>
-
-#include "core/device/device.h"
-#include "core/model/model_options.h"
+#include "core/model/work.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef struct {
-    const fsfm_model_options *options; /* resolved */
-    int64_t kept;                      /* patches that the online network sees of each image (K) */
-    int64_t B;                         /* images of a micro-batch */
-    bool plain;                        /* without the exact savings */
-} fsfm_flops_setup;
-
 /* FLOP an image. */
 typedef struct {
     double online_forward, online_backward;
-    double target; /* forward; 0 where there is no target network */
-    double step;   /* the three together */
+    double target;           /* forward; 0 where there is no target network */
+    double step;             /* the three together */
+    double part[FSFM_PARTS]; /* the same by part: forward and backward */
 } fsfm_flops;
 
-fsfm_flops fsfm_flops_count(const fsfm_flops_setup *setup);
+/* FLOP of one piece of a micro-batch of B images; 0 for rows. */
+double fsfm_work_flop(const fsfm_work *work, int64_t B);
+
+fsfm_flops fsfm_flops_count(const fsfm_work_setup *setup);
 /* The shapes of one micro-batch's products whose sum over the step is largest, the largest first; returns how
  * many: max, or all there are. Attention's products are not among them. */
-int fsfm_flops_largest(const fsfm_flops_setup *setup, fsfm_product_shape *out, int max);
+int fsfm_flops_largest(const fsfm_work_setup *setup, fsfm_product_shape *out, int max);
 
 #ifdef __cplusplus
 }

@@ -98,6 +98,11 @@ static const preset_sizes presets[] = {
     [FSFM_VIT_H14] = {14, 1280, 32, 16, 512, 8, 16, 2, 16, 4096},
 };
 
+const char *fsfm_model_preset_name(fsfm_preset preset)
+{
+    return preset_names[preset];
+}
+
 static void fill(int64_t *size, int64_t value)
 {
     if (*size == FSFM_AUTO) *size = value;

@@ -45,6 +45,8 @@ typedef struct {
 extern const fsfm_option fsfm_model_options_table[];
 extern const int fsfm_model_options_count;
 
+const char *fsfm_model_preset_name(fsfm_preset preset); /* "vit_b16", ... */
+
 /* Fills what is FSFM_AUTO from the preset and checks what goes together (heads divide widths, patch divides
  * image, rep decoder as wide as the encoder, widths divide by 4). On failure *key names the key at fault. */
 FSFM_MUST_USE

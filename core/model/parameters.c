@@ -39,6 +39,7 @@ static void add(builder *to, fsfm_init init, int axes, const int64_t *shape, con
     if (to->is_trunk) {
         list->trunk_count = list->count;
         list->trunk_floats = list->total_floats;
+        list->trunk_elements = list->total_elements;
     }
 }
 

@@ -37,7 +37,8 @@ typedef struct {
     int trunk_count;        /* items[0, trunk_count) are the trunk */
     int64_t trunk_floats;   /* length of the target's array */
     int64_t total_floats;   /* length of the online array, padding included */
-    int64_t total_elements; /* without padding */
+    int64_t trunk_elements; /* the same without padding */
+    int64_t total_elements;
 } fsfm_parameters;
 
 /* The tensors of resolved options. The caller owns the list and ends it with fsfm_parameters_free(). */

@@ -163,19 +163,32 @@ static fsfm_status measure(measurement *m, fsfm_error *err)
     return st;
 }
 
+static const char *default_folder(void)
+{
+    const char *temporary = getenv("TMPDIR");
+    return temporary && *temporary ? temporary : "/tmp";
+}
+
+fsfm_status fsfm_bench_checkpoint_rate(const char *preset, const char *dir, double *out, fsfm_error *err)
+{
+    measurement m = {.preset = preset, .dir = dir ? dir : default_folder(), .runs = 1};
+    FSFM_TRY(measure(&m, err));
+    *out = mb_s(&m, m.write_s[0]);
+    return FSFM_OK;
+}
+
 fsfm_status fsfm_bench_checkpoint(int argc, char **argv, fsfm_error *err)
 {
     static const char *const valued[] = {"--preset", "--dir", "--runs", NULL};
     static const char *const flags[] = {"--json", NULL};
     fsfm_arguments arguments;
-    const char *temporary = getenv("TMPDIR");
     measurement m = {.size_bytes = 0};
     FSFM_TRY(fsfm_arguments_parse(argc, argv, valued, flags, &arguments, err));
     if (arguments.word_count > 0)
         return fsfm_fail(err, FSFM_ERR_ARG, "bench checkpoint: expected options, found '%.60s'",
                          arguments.words[0]);
     m.preset = fsfm_arguments_get(&arguments, "--preset", "vit_b16");
-    m.dir = fsfm_arguments_get(&arguments, "--dir", temporary && *temporary ? temporary : "/tmp");
+    m.dir = fsfm_arguments_get(&arguments, "--dir", default_folder());
     FSFM_TRY(fsfm_arguments_int(&arguments, "--runs", 3, 1, RUNS_MAX, &m.runs, err));
     FSFM_TRY(measure(&m, err));
     if (fsfm_arguments_has(&arguments, "--json"))

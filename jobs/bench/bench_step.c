@@ -21,6 +21,8 @@ enum { WARMUP_STEPS = 2 };
 typedef struct {
     const fsfm_settings *settings;
     const char *preset;
+    const char *machine_file; /* NULL: not to be written */
+    bool shows_profile;
     int64_t steps;
     fsfm_step_bench seen;
     double step_best_s, step_median_s;
@@ -102,7 +104,7 @@ static void print_json(const result *r)
     fsfm_json_real(&json, "gemm_share", r->gemm_share);
     fsfm_json_real(&json, "memory_peak_gb_s", seen->peaks.memory_gb_s);
     fsfm_json_real(&json, "peak_rss_mib", (double)seen->peak_rss_bytes / (1 << 20));
-    if (r->operations) {
+    if (r->shows_profile) {
         fsfm_json_list_begin(&json, "profile");
         for (int i = 0; i < r->operation_count; i++) print_json_operation(&json, &r->operations[i]);
         fsfm_json_list_end(&json);
@@ -146,7 +148,7 @@ static void print_text(const result *r)
            r->gflops, r->gflop_per_image, 100 * r->gemm_share, seen->peaks.gemm_gflops);
     printf("memory      %.0f MiB resident at most; peak rate %.1f GB/s\n",
            (double)seen->peak_rss_bytes / (1 << 20), seen->peaks.memory_gb_s);
-    if (r->operations) print_profile(r);
+    if (r->shows_profile) print_profile(r);
 }
 
 /* Options of the command that are keys of a configuration: set where they are given, or where a bench has a
@@ -169,13 +171,13 @@ static fsfm_status load_settings(const fsfm_arguments *arguments, fsfm_settings 
     return fsfm_settings_from_options(given, count, settings, err);
 }
 
-static fsfm_status measure(fsfm_comm *comm, const fsfm_arguments *arguments, result *r, fsfm_error *err)
+static fsfm_status measure(fsfm_comm *comm, result *r, fsfm_error *err)
 {
     const fsfm_train_job job = fsfm_settings_job(r->settings);
     const fsfm_step_bench_setup setup = {.job = &job,
                                          .warmup = WARMUP_STEPS,
                                          .steps = r->steps,
-                                         .profiles = fsfm_arguments_has(arguments, "--profile")};
+                                         .profiles = r->shows_profile || r->machine_file};
     fsfm_log log;
     fsfm_log_open(&log, fsfm_comm_rank(comm) == 0 ? stderr : NULL);
     const fsfm_status st = fsfm_step_bench_run(comm, &setup, &log, &r->seen, err);
@@ -183,10 +185,19 @@ static fsfm_status measure(fsfm_comm *comm, const fsfm_arguments *arguments, res
     return st == FSFM_OK ? add_up(r, err) : st;
 }
 
+static fsfm_status write_machine(const result *r, fsfm_error *err)
+{
+    const fsfm_train_job job = fsfm_settings_job(r->settings);
+    if (!r->machine_file) return FSFM_OK;
+    return fsfm_bench_write_machine(r->machine_file, r->preset, &job, &r->seen, r->steps, r->step_median_s,
+                                    err);
+}
+
 static fsfm_status run(fsfm_comm *comm, int argc, char **argv, fsfm_error *err)
 {
-    static const char *const valued[] = {"--preset",      "--batch",   "--precision", "--steps",
-                                         "--micro-batch", "--threads", "--recompute", NULL};
+    static const char *const valued[] = {"--preset",    "--batch",         "--precision",
+                                         "--steps",     "--micro-batch",   "--threads",
+                                         "--recompute", "--write-machine", NULL};
     static const char *const flags[] = {"--profile", "--json", NULL};
     fsfm_arguments arguments;
     result r = {.settings = NULL};
@@ -200,7 +211,11 @@ static fsfm_status run(fsfm_comm *comm, int argc, char **argv, fsfm_error *err)
     fsfm_status st = load_settings(&arguments, settings, err);
     r.settings = settings;
     r.preset = fsfm_arguments_get(&arguments, "--preset", DEFAULT_PRESET);
-    if (st == FSFM_OK) st = measure(comm, &arguments, &r, err);
+    r.machine_file = fsfm_arguments_get(&arguments, "--write-machine", NULL);
+    r.shows_profile = fsfm_arguments_has(&arguments, "--profile");
+    if (st == FSFM_OK) st = measure(comm, &r, err);
+    if (st == FSFM_OK)
+        st = fsfm_comm_agree(comm, fsfm_comm_rank(comm) == 0 ? write_machine(&r, err) : FSFM_OK, err);
     if (st == FSFM_OK && fsfm_comm_rank(comm) == 0) {
         if (fsfm_arguments_has(&arguments, "--json"))
             print_json(&r);

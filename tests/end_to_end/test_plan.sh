@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# `fsfm plan` against real runs: the resident memory of rank 0 at its peak within 5 %, the same micro-batch, the same steps.
+# `fsfm plan` against real runs: the resident memory of rank 0 at its peak within 5 %, the same micro-batch, the same steps, as
+# many checkpoints in the end. Times and GPUs: test_plan_time.sh.
 # Not with sanitizers, which have memory of their own.
 . "$SOURCE/tests/support/runs.sh" || exit 1
 ! grep -aq __asan_init "$FSFM" || exit 77
@@ -29,13 +30,16 @@ assert start["micro_batch"] == plan["micro_batch"] and start["ranks"] == plan["r
 assert max(r["step"] for r in records if r["kind"] == "train") + 1 == plan["steps"], plan
 size = os.path.getsize(run + "/checkpoints/step-%08d.h5" % plan["steps"])
 assert abs(size / plan["checkpoint_bytes"] - 1) < 0.05, (size, plan["checkpoint_bytes"])
+files = len([f for f in os.listdir(run + "/checkpoints") if f.endswith(".h5")])
+assert plan["checkpoints_kept"] - 2 <= files <= plan["checkpoints_kept"], (files, plan["checkpoints_kept"])
+assert plan["disk_bytes"] == plan["checkpoints_kept"] * plan["checkpoint_bytes"], plan
 P
         fail "$ranks ranks, $*"
 }
 same 1 train.global_batch=8 train.max_steps=2
 same 1 train.global_batch=4 train.max_steps=2 train.precision=bf16 train.micro_batch=4 train.recompute=none target.update=shared
 same 1 train.global_batch=4 train.max_steps=9 eval.share=0.2 checkpoint.every_steps=4
-same 2 train.global_batch=8 train.max_steps=6 checkpoint.every_steps=2
+same 2 train.global_batch=8 train.max_steps=6 checkpoint.every_steps=1 checkpoint.keep_last=2 checkpoint.keep_every=2
 same 2 train.global_batch=8 train.max_steps=2 train.reduction=exact
 
 # Without data, and what cannot be.

@@ -15,7 +15,7 @@ static fsfm_parameter items[2] = {
     {.name = "blocks.0.weight", .axes = 2, .shape = {3, 5}, .offset = 0, .count = 15, .is_trunk = true},
     {.name = "decoder.bias", .axes = 1, .shape = {7}, .offset = 64, .count = 7},
 };
-static const fsfm_parameters parameters = {items, 2, 1, 64, 128, 22};
+static const fsfm_parameters parameters = {items, 2, 1, 64, 128, 15, 22};
 
 typedef struct {
     char folder[256];

@@ -19,7 +19,7 @@ static fsfm_model_options options_of(fsfm_preset preset)
 
 static fsfm_flops count(const fsfm_model_options *options, int64_t B, bool plain)
 {
-    const fsfm_flops_setup setup = {.options = options, .kept = 49, .B = B, .plain = plain};
+    const fsfm_work_setup setup = {.options = options, .kept = 49, .B = B, .plain = plain};
     return fsfm_flops_count(&setup);
 }
 
@@ -124,7 +124,7 @@ static void test_largest_shapes(void **state)
 {
     (void)state;
     const fsfm_model_options o = options_of(FSFM_VIT_B16);
-    const fsfm_flops_setup setup = {.options = &o, .kept = 49, .B = 16};
+    const fsfm_work_setup setup = {.options = &o, .kept = 49, .B = 16};
     fsfm_product_shape shapes[5 + 128];
     const int found = fsfm_flops_largest(&setup, shapes, 5),
               all = fsfm_flops_largest(&setup, shapes + 5, 128);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jobs/bench/bench_machine.c - what `fsfm bench step` measured, as the rates that `fsfm plan` predicts from.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/model/parameters.h"
+#include "jobs/bench/bench.h"
+#include "jobs/machine/local_machine.h"
+
+/* Seconds of a step on rank 0. */
+typedef struct {
+    double products, attention, optimizer, rows, all;
+} kind_times;
+
+static bool begins_with(const char *name, const char *word)
+{
+    return strncmp(name, word, strlen(word)) == 0;
+}
+
+static kind_times sort_times(const fsfm_step_bench *seen, int64_t steps)
+{
+    static const char *const of_optimizer[] = {"adamw", "norm_squared", "zero", "add"};
+    kind_times t = {0};
+    for (int i = 0; i < seen->profile_count; i++) {
+        const fsfm_profile_entry *e = &seen->profile[i];
+        double *kind = &t.rows;
+        if (begins_with(e->name, "linear")) kind = &t.products;
+        if (begins_with(e->name, "attention")) kind = &t.attention;
+        for (size_t k = 0; k < sizeof of_optimizer / sizeof *of_optimizer; k++)
+            if (strcmp(e->name, of_optimizer[k]) == 0) kind = &t.optimizer;
+        *kind += e->seconds / (double)steps;
+        t.all += e->seconds / (double)steps;
+    }
+    return t;
+}
+
+/* Parameters that are trained, and those of a target with weights of its own. */
+static fsfm_status count_parameters(const fsfm_model_options *o, int64_t *online, int64_t *target,
+                                    fsfm_error *err)
+{
+    fsfm_parameters parameters;
+    const bool has_target = o->id_loss != FSFM_ID_NONE && o->target_update != FSFM_TARGET_SHARED;
+    FSFM_TRY(fsfm_parameters_list(o, &parameters, err));
+    *online = parameters.total_elements;
+    *target = has_target ? parameters.trunk_elements : 0;
+    fsfm_parameters_free(&parameters);
+    return FSFM_OK;
+}
+
+/* Rates by the very counts that a plan divides by them. The profile's times are of the mean step; what is
+ * kept is of the median one. */
+static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *job, int64_t steps,
+                            double step_s, fsfm_local_step *out, fsfm_error *err)
+{
+    const fsfm_work_setup work = {.options = job->model,
+                                  .kept = seen->kept,
+                                  .B = seen->micro_batch,
+                                  .recomputes_blocks = job->train->recompute == FSFM_RECOMPUTE_BLOCK};
+    const fsfm_work_sums sums = fsfm_roofline_sums(&work, seen->precision == FSFM_PRECISION_BF16 ? 2.0 : 4.0);
+    const double micros = (double)(seen->local_batch / seen->micro_batch), ranks = seen->ranks;
+    const kind_times t = sort_times(seen, steps);
+    int64_t online = 0, target = 0;
+    double mean_s = 0;
+    FSFM_TRY(count_parameters(job->model, &online, &target, err));
+    for (int64_t s = 0; s < steps; s++) mean_s += seen->step_s[s] / (double)steps;
+    const double giga = 1e-9 * mean_s / step_s;
+    out->ranks = ranks;
+    out->threads = seen->threads;
+    out->micro_batch = (double)seen->micro_batch;
+    out->gflop_per_image = 1e-9 * seen->flops.step;
+    out->gemm_peak_gflops = seen->peaks.gemm_gflops / ranks;
+    out->memory_peak_gb_s = seen->peaks.memory_gb_s / ranks;
+    out->gemm_gflops = giga * micros * sums.product_flop / t.products;
+    out->attention_gflops = giga * micros * sums.attention_flop / t.attention;
+    out->rows_gb_s = giga * micros * sums.rows_bytes / t.rows;
+    out->optimizer_gb_s = giga * fsfm_roofline_optimizer_bytes(online, target) / t.optimizer;
+    out->other_share = fmax(1e-6, 1.0 - t.all / mean_s);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const fsfm_train_job *job,
+                                     const fsfm_step_bench *seen, int64_t steps, double step_s,
+                                     fsfm_error *err)
+{
+    fsfm_local_machine machine;
+    fsfm_local_step step = {.ranks = 0};
+    FSFM_TRY(fsfm_local_machine_read(path, &machine, err));
+    snprintf(step.preset, sizeof step.preset, "%s", preset);
+    snprintf(step.precision, sizeof step.precision, "%s", fsfm_precision_name(seen->precision));
+    snprintf(step.device, sizeof step.device, "%s", seen->device);
+    FSFM_TRY(describe(seen, job, steps, step_s, &step, err));
+    fsfm_local_machine_put(&machine, &step);
+    FSFM_TRY(fsfm_bench_checkpoint_rate(preset, NULL, &machine.checkpoint_mb_s, err));
+    return fsfm_local_machine_write(&machine, err);
+}

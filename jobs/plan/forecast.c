@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/plan/forecast.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MIB 1048576.0
+
+void fsfm_forecast_warn(fsfm_forecast *forecast, const char *fmt, ...)
+{
+    va_list args;
+    if (forecast->warnings == FSFM_WARNINGS_MAX) return;
+    va_start(args, fmt);
+    vsnprintf(forecast->warning[forecast->warnings++], sizeof forecast->warning[0], fmt, args);
+    va_end(args);
+}
+
+fsfm_work_setup fsfm_forecast_work(const fsfm_forecast *f)
+{
+    return (fsfm_work_setup){.options = &f->settings->model,
+                             .kept = f->plan.kept,
+                             .B = f->micro_batch,
+                             .recomputes_blocks = f->settings->train.recompute == FSFM_RECOMPUTE_BLOCK};
+}
+
+static fsfm_gpu_memory_setup gpu_memory_setup(const fsfm_forecast *f)
+{
+    return (fsfm_gpu_memory_setup){.work = fsfm_forecast_work(f),
+                                   .online = f->plan.parameters,
+                                   .target = f->plan.target_parameters,
+                                   .precision = f->precision,
+                                   .recompute = f->settings->train.recompute};
+}
+
+/* train.micro_batch where a GPU computes: what is given, the slice, or the largest divisor that fits. */
+static void choose_gpu_batch(fsfm_forecast *f)
+{
+    const fsfm_train_options *o = &f->settings->train;
+    const int64_t local = f->plan.local_batch;
+    fsfm_gpu_memory_setup setup = gpu_memory_setup(f);
+    f->gpu_budget_bytes = 1e9 * (f->gpu.memory_gb - f->gpu.reserved_gb);
+    f->largest_micro_batch = fsfm_gpu_memory_largest_batch(&setup, f->gpu_budget_bytes);
+    if (o->reduction == FSFM_REDUCTION_FAST && o->micro_batch == FSFM_AUTO) {
+        f->micro_batch = local < f->largest_micro_batch ? local : f->largest_micro_batch;
+        if (f->micro_batch < 1) f->micro_batch = 1;
+        while (local % f->micro_batch) f->micro_batch--;
+    }
+    f->micro_count = local / f->micro_batch;
+    setup.work.B = f->micro_batch;
+    f->gpu_memory = fsfm_gpu_memory_model(&setup);
+}
+
+/* Work, optimiser and all that follows from exchange and other_s, which are in. */
+static void add_up(fsfm_forecast *f, double step_scale)
+{
+    fsfm_forecast_time *t = &f->time;
+    const double micros = (double)f->micro_count, images = (double)(f->plan.local_batch * f->plan.ranks);
+    const int64_t first = f->plan.keeps_features && f->plan.steps > f->plan.steps_per_epoch
+                              ? f->plan.steps_per_epoch
+                              : f->plan.steps;
+    const double computed_s = t->micro.total_s * micros + t->optimizer_s;
+    t->other_s += computed_s * (step_scale - 1.0);
+    t->step_s = computed_s + t->exchange_exposed_s + t->other_s;
+    t->later_step_s = t->step_s - t->micro.target_s * micros * step_scale;
+    t->images_per_s = images / t->step_s;
+    t->hours = (t->step_s * (double)first + t->later_step_s * (double)(f->plan.steps - first)) / 3600.0;
+    t->is_known = true;
+}
+
+static void start_time(fsfm_forecast *f)
+{
+    const fsfm_work_setup work = fsfm_forecast_work(f);
+    f->time.micro = fsfm_roofline_time(&work, &f->time.rates);
+    f->time.optimizer_s =
+        fsfm_roofline_optimizer_s(f->plan.parameters, f->plan.target_parameters, &f->time.rates);
+}
+
+/* Gradients are floats. In `exact` nothing hides them, as the sum begins when every slice is there. */
+static void forecast_gpu_time(fsfm_forecast *f)
+{
+    fsfm_forecast_time *t = &f->time;
+    const fsfm_train_options *o = &f->settings->train;
+    const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
+                                          .ranks_per_node = (int)f->gpu.gpus_per_node,
+                                          .bytes = 4.0 * (double)f->plan.parameters,
+                                          .node_bytes_s = 1e9 * f->gpu.nvlink_gb_s,
+                                          .network_bytes_s = 1e9 * f->gpu.network_gb_s};
+    const bool is_exact = o->reduction == FSFM_REDUCTION_EXACT;
+    t->rates = fsfm_gpu_machine_rates(&f->gpu, f->precision);
+    start_time(f);
+    t->exchange = fsfm_exchange_time_model(&exchange);
+    t->exchange_exposed_s = fsfm_exchange_exposed_s(t->exchange.total_s, is_exact ? 0.0 : t->micro.backward_s,
+                                                    (double)o->bucket_mib * MIB / exchange.bytes);
+    t->other_s = 1e-3 * f->gpu.gap_ms;
+    add_up(f, 1.0);
+    f->checkpoint_s = (double)f->plan.checkpoint_bytes / (1e9 * f->gpu.storage_gb_s);
+}
+
+/* The ranks share the processors and the memory that gradients go through; a step that was measured on ranks
+ * has their sum in its rest. */
+static void forecast_local_time(fsfm_forecast *f)
+{
+    fsfm_forecast_time *t = &f->time;
+    const double ranks = f->plan.ranks, busy = ranks * f->plan.threads;
+    const double crowd = fmax(1.0, busy / f->plan.processors);
+    f->measured =
+        fsfm_local_machine_choose(&f->local, f->precision, ranks, f->plan.threads, 1e-9 * f->flops.step);
+    if (f->local.checkpoint_mb_s > 0)
+        f->checkpoint_s = (double)f->plan.checkpoint_bytes / (1e6 * f->local.checkpoint_mb_s);
+    if (!f->measured) return;
+    t->rates = fsfm_local_step_rates(f->measured, f->plan.threads / crowd);
+    start_time(f);
+    if (f->plan.ranks > 1 && f->measured->ranks == 1) {
+        const double share_bytes_s = 1e9 * f->measured->memory_peak_gb_s / 3.0 / ranks;
+        const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
+                                              .ranks_per_node = f->plan.ranks,
+                                              .bytes = 4.0 * (double)f->plan.parameters,
+                                              .node_bytes_s = share_bytes_s,
+                                              .network_bytes_s = share_bytes_s};
+        t->exchange = fsfm_exchange_time_model(&exchange);
+        t->exchange_exposed_s = t->exchange.total_s;
+    }
+    add_up(f, 1.0 / (1.0 - fmin(f->measured->other_share, 0.9)));
+}
+
+fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup, fsfm_log *log,
+                               fsfm_forecast *out, fsfm_error *err)
+{
+    const fsfm_train_job job = fsfm_settings_job(setup->settings);
+    const fsfm_train_plan_setup plan = {
+        .job = &job, .ranks = setup->ranks, .samples = setup->samples, .is_elsewhere = setup->gpu != NULL};
+    out->settings = setup->settings;
+    out->has_gpu = setup->gpu != NULL;
+    out->checkpoint_s = NAN;
+    fsfm_status st = setup->gpu ? fsfm_gpu_machine_read(setup->gpu, &out->gpu, err)
+                                : fsfm_local_machine_read(setup->machine_file, &out->local, err);
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    FSFM_TRY(fsfm_train_plan_make(comm, &plan, log, &out->plan, err));
+    out->precision = setup->gpu ? (fsfm_precision)setup->settings->train.precision : out->plan.precision;
+    out->micro_batch = out->plan.micro_batch;
+    out->micro_count = out->plan.micro_count;
+    out->largest_micro_batch = out->plan.largest_micro_batch;
+    out->disk_bytes = (double)out->plan.checkpoint_bytes * (double)out->plan.checkpoints_kept;
+    if (out->has_gpu) choose_gpu_batch(out);
+    const fsfm_work_setup work = fsfm_forecast_work(out);
+    out->flops = fsfm_flops_count(&work);
+    if (out->has_gpu)
+        forecast_gpu_time(out);
+    else
+        forecast_local_time(out);
+    fsfm_forecast_add_warnings(out);
+    return FSFM_OK;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jobs/plan/forecast.h - what a run would take and how long, on GPUs or on this machine. */
+#ifndef FSFM_JOBS_PLAN_FORECAST_H
+#define FSFM_JOBS_PLAN_FORECAST_H
+
+#include "core/model/gpu_memory.h"
+#include "core/model/roofline.h"
+#include "jobs/machine/gpu_machine.h"
+#include "jobs/machine/local_machine.h"
+#include "jobs/settings.h"
+#include "mpi/exchange_time.h"
+#include "mpi/train_plan.h"
+
+/* Of one optimiser step of a rank, by the model. */
+typedef struct {
+    bool is_known;
+    fsfm_rates rates;
+    fsfm_roofline micro; /* of one micro-batch */
+    double optimizer_s, exchange_exposed_s, other_s;
+    fsfm_exchange_time exchange;
+    double step_s, later_step_s; /* later: of steps whose target features are known */
+    double images_per_s, hours;  /* of all ranks; of all steps of the run */
+} fsfm_forecast_time;
+
+enum { FSFM_WARNINGS_MAX = 24 };
+typedef struct {
+    const fsfm_settings *settings; /* borrowed */
+    fsfm_train_plan plan;
+    fsfm_precision precision;
+    int64_t micro_batch, micro_count; /* as plan's, or what a GPU would be given */
+    int64_t largest_micro_batch;      /* that fits */
+    fsfm_flops flops;
+
+    bool has_gpu;
+    fsfm_gpu_machine gpu;
+    fsfm_gpu_memory gpu_memory;
+    double gpu_budget_bytes; /* what a run may take of its memory */
+
+    fsfm_local_machine local;
+    const fsfm_local_step *measured; /* what the time follows from, without a GPU; NULL: nothing */
+
+    fsfm_forecast_time time;
+    double disk_bytes;
+    double checkpoint_s; /* to write one; NAN: not known */
+
+    int warnings;
+    char warning[FSFM_WARNINGS_MAX][256];
+} fsfm_forecast;
+
+typedef struct {
+    const fsfm_settings *settings;
+    int ranks;
+    int64_t samples;          /* 0: data.path is opened */
+    const char *gpu;          /* h100, ..., or a file; NULL: this machine */
+    const char *machine_file; /* of this machine; NULL: the default place */
+} fsfm_forecast_setup;
+
+/* Collective. */
+FSFM_MUST_USE
+fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup, fsfm_log *log,
+                               fsfm_forecast *out, fsfm_error *err);
+void fsfm_forecast_warn(fsfm_forecast *forecast, const char *fmt, ...) FSFM_PRINTF(2, 3);
+/* warnings.c: what is allowed but odd. */
+void fsfm_forecast_add_warnings(fsfm_forecast *forecast);
+fsfm_work_setup fsfm_forecast_work(const fsfm_forecast *forecast);
+#endif
