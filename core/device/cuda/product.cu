@@ -142,11 +142,11 @@ static __global__ void __launch_bounds__(THREADS)
     finish(args, i / args.N, i % args.N, total, static_cast<Out *>(args.c));
 }
 
-/* Of all but the last part; a multiple of STEP. */
+/* Of all but the last part; a multiple of STEP, also where K is 0. */
 static int64_t part_length(int64_t K)
 {
     const int64_t most = K / PART < MOST_PARTS ? K / PART : (int64_t)MOST_PARTS;
-    return blocks_for(blocks_for(K, most < 1 ? 1 : most), STEP) * STEP;
+    return most > 1 ? blocks_for(blocks_for(K, most), STEP) * STEP : blocks_for(K + 1, STEP) * STEP;
 }
 
 template <class Act, class Out>
