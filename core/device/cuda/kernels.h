@@ -2,9 +2,9 @@
  * core/device/cuda/kernels.h - what the .cu files give to the backend's C files: a function for each
  * operation that is not a product, with the arguments of core/device/device.h.
  *
- * Each enqueues its kernels on the queue's stream and returns cudaGetLastError(), or what a call returned that
- * failed. Any shape is right; one with nothing to do launches nothing. Sums have a fixed order and no kernel
- * adds atomically: equal arguments give equal bits. */
+ * Each enqueues its kernels on the queue's stream and returns cudaGetLastError(), or what a call returned
+ * that failed. Any shape is right; one with nothing to do launches nothing. Sums have a fixed order and no
+ * kernel adds atomically: equal arguments give equal bits. */
 #ifndef FSFM_CORE_DEVICE_CUDA_KERNELS_H
 #define FSFM_CORE_DEVICE_CUDA_KERNELS_H
 
@@ -49,9 +49,9 @@ cudaError_t fsfm_cuda_split_matrix(const fsfm_cuda_queue *queue, int64_t count, 
 cudaError_t fsfm_cuda_join_matrix(const fsfm_cuda_queue *queue, int64_t count, int64_t first, int64_t part,
                                   const void *matrix, float *values);
 
-/* product.cu: c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N) for every shape and alignment; those that
- * cublasLt takes go there. Transposed: stored as (K, M), (N, K). bias and added may be NULL, added may be c; a
- * and b in compute precision, c and added too, or floats if c_is_float. */
+/* product.cu: c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N) for every shape and alignment; those
+ * that cublasLt takes go there. Transposed: stored as (K, M), (N, K). bias and added may be NULL, added may
+ * be c; a and b in compute precision, c and added too, or floats if c_is_float. */
 typedef struct {
     int64_t M, N, K;
     bool a_transposed, b_transposed, c_is_float;

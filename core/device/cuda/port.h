@@ -16,7 +16,7 @@
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     (kernel)<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
 /* The block's dynamic shared memory, as an array of type. */
-#define DYNAMIC_SHARED(type, name)                               \
+#define DYNAMIC_SHARED(type, name)                                   \
     extern __shared__ __align__(16) unsigned char dynamic_shared_[]; \
     type *name = reinterpret_cast<type *>(dynamic_shared_)
 /* Lets kernel have more than 48 KiB of dynamic shared memory. */
@@ -64,10 +64,10 @@ static __device__ __forceinline__ void ldmatrix_x2_transposed(uint32_t *fragment
 /* 16 bytes from global to shared memory, some time before the wait; zeros, and no read, if not is_there. */
 static __device__ __forceinline__ void cp_async_16(void *shared, const void *global, bool is_there)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                     (unsigned)__cvta_generic_to_shared(shared)),
-                 "l"(global), "r"(is_there ? 16 : 0)
-                 : "memory");
+    asm volatile(
+        "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+        "l"(global), "r"(is_there ? 16 : 0)
+        : "memory");
 }
 
 static __device__ __forceinline__ void cp_async_commit()
