@@ -288,9 +288,42 @@ static void memory_is_copied(void **state)
 #if COUNTS_ALLOCATIONS
     assert_fails(ops->alloc(c.dev, SIZE_MAX / 2, &a, &c.err), FSFM_ERR_MEMORY, &c.err, "no memory for");
     assert_null(a);
+    assert_ok(ops->alloc(c.dev, sizeof *host, &a, &c.err), &c.err); /* later work is not blamed for it */
+    assert_ok(ops->zero(c.dev, a, sizeof *host, &c.err), &c.err);
+    assert_ok(ops->add(c.dev, 1, a, a, &c.err), &c.err);
+    assert_ok(ops->synchronize(c.dev, &c.err), &c.err);
+    ops->free(c.dev, a);
 #endif
     free(host);
     free(back);
+    case_end(&c);
+}
+
+/* More than a backend keeps under way, each from memory that is written again at once; of each, a part of its
+ * own is looked at. */
+static void uploads_may_be_many(void **state)
+{
+    (void)state;
+    enum { TIMES = 48, PARTS = 16, PART = 9 << 14, COUNT = PARTS * PART };
+    device_case c;
+    case_begin(&c, 1, 0);
+    const fsfm_device_ops *ops = c.dev->ops;
+    float *host = malloc(COUNT * sizeof *host), *all = NULL, *sum = NULL;
+    assert_non_null(host);
+    assert_ok(ops->alloc(c.dev, COUNT * sizeof *all, (void **)&all, &c.err), &c.err);
+    assert_ok(ops->alloc(c.dev, PART * sizeof *sum, (void **)&sum, &c.err), &c.err);
+    assert_ok(ops->zero(c.dev, sum, PART * sizeof *sum, &c.err), &c.err);
+    for (int time = 0; time < TIMES; time++) {
+        for (int i = 0; i < COUNT; i++) host[i] = (float)time;
+        assert_ok(ops->upload(c.dev, all, host, COUNT * sizeof *host, &c.err), &c.err);
+        assert_ok(ops->add(c.dev, PART, all + time % PARTS * PART, sum, &c.err), &c.err);
+    }
+    assert_ok(ops->download(c.dev, host, sum, PART * sizeof *sum, &c.err), &c.err);
+    for (int i = 0; i < PART; i++)
+        if (host[i] != (float)(TIMES * (TIMES - 1) / 2)) fail_msg("element %d is %g", i, (double)host[i]);
+    ops->free(c.dev, all);
+    ops->free(c.dev, sum);
+    free(host);
     case_end(&c);
 }
 
@@ -475,6 +508,7 @@ int main(void)
         cmocka_unit_test(arena_is_measured_then_allocated),
         cmocka_unit_test(blocks_are_staggered),
         cmocka_unit_test(memory_is_copied),
+        cmocka_unit_test(uploads_may_be_many),
         cmocka_unit_test(steps_allocate_nothing),
 #if COUNTS_ALLOCATIONS
         cmocka_unit_test(memory_may_run_out)

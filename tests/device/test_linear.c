@@ -180,10 +180,10 @@ static void unwanted_case(device_case *c, const int64_t *sizes)
 }
 
 /* Odd shapes, shapes of one entry, and some that are cut into several blocks each way. */
-static const int64_t shapes[][3] = {{1, 1, 1},      {1, 48, 16},    {3, 7, 5},      {17, 30, 33},
-                                    {50, 48, 144},  {102, 65, 31},  {6, 192, 1024}, {300, 40, 1100},
-                                    {600, 130, 50}, {1030, 33, 70}, {64, 1000, 20}, {32, 1024, 256},
-                                    {2, 640, 640},  {4, 33, 63},    {5, 64, 47},    {1031, 26, 51}};
+static const int64_t shapes[][3] = {
+    {1, 1, 1},      {1, 48, 16},     {3, 7, 5},      {17, 30, 33},   {50, 48, 144},  {102, 65, 31},
+    {6, 192, 1024}, {300, 40, 1100}, {600, 130, 50}, {1030, 33, 70}, {64, 1000, 20}, {32, 1024, 256},
+    {2, 640, 640},  {4, 33, 63},     {5, 64, 47},    {1031, 26, 51}, {4200, 515, 3}};
 
 static void run_all(case_fn fn, bool out_is_float)
 {
@@ -214,6 +214,39 @@ static void unwanted_gradients_may_be_null(void **state)
 {
     (void)state;
     case_run(unwanted_case, (const int64_t[]){19, 21, 23});
+}
+
+/* Arrays that begin where an element may: libraries' products want more. */
+static void arrays_may_begin_anywhere(void **state)
+{
+    (void)state;
+    enum { N = 16, C = 64, COUNT = 1 + N * C };
+    for (int which = 0; which < 4; which++) { /* of x, bias, the residual, out */
+        device_case c;
+        case_begin(&c, 1, 0);
+        case_array *x = case_random(&c, CASE_ACTS, COUNT, 1.0), *out = case_output(&c, CASE_ACTS, COUNT);
+        const case_array *weight = case_random(&c, CASE_WEIGHTS, C * C, 1.0),
+                         *bias = case_random(&c, CASE_FLOATS, 1 + C, 1.0),
+                         *residual = case_random(&c, CASE_ACTS, COUNT, 1.0);
+        const int at[4] = {which == 0, which == 1, which == 2, which == 3};
+        case_zero(&c, out);
+        const fsfm_linear_args args = {.N = N,
+                                       .Cin = C,
+                                       .Cout = C,
+                                       .x = case_at(&c, x, at[0]),
+                                       .weight = weight->dev,
+                                       .bias = case_at(&c, bias, at[1]),
+                                       .residual = case_at(&c, residual, at[2]),
+                                       .out = case_at(&c, out, at[3])};
+        assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+        ref_linear(N, C, C, x->want + at[0], weight->want, bias->want + at[1], residual->want + at[2],
+                   out->want + at[3]);
+        double *squares = case_squares(out); /* see allow_rounded_bias() */
+        for (int i = 0; c.dev->kind == FSFM_DEVICE_CUDA && i < N * C; i++)
+            squares[at[3] + i] = pow(bias->want[at[1] + i % C] / 2.5, 2.0);
+        case_check(&c, out, "out", 1e-6, tolerance(C));
+        case_end(&c);
+    }
 }
 
 /* No rows: nothing is read or written but gradients that stay. */
@@ -320,12 +353,10 @@ static void rows_do_not_meet(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(linear_is_the_references),
-                                       cmocka_unit_test(linear_backward_is_the_references),
-                                       cmocka_unit_test(backward_goes_through_gelu),
-                                       cmocka_unit_test(unwanted_gradients_may_be_null),
-                                       cmocka_unit_test(rows_do_not_meet),
-                                       cmocka_unit_test(no_rows_are_no_work),
-                                       cmocka_unit_test(bits_do_not_depend_on_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_is_the_references),   cmocka_unit_test(linear_backward_is_the_references),
+        cmocka_unit_test(backward_goes_through_gelu), cmocka_unit_test(unwanted_gradients_may_be_null),
+        cmocka_unit_test(rows_do_not_meet),           cmocka_unit_test(arrays_may_begin_anywhere),
+        cmocka_unit_test(no_rows_are_no_work),        cmocka_unit_test(bits_do_not_depend_on_threads)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("linear", tests, NULL, NULL);
 }

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tests/emulation/operations.c - one call of each operation at shapes of ViT-B/16 and of its decoders, few
+ * images. It prints "OPERATION BYTES" by the formulas of core/device/profile.c: bytes.sh holds the bytes that
+ * kernels are counted to move against them, mutants.sh lets the checker look at the kernels. What comes out
+ * is for other tests to judge; only whether it is a number is looked at here. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device/profile.h"
+#include "tests/support/device_case.h"
+
+enum {
+    B = 2,
+    L = 196, /* patches */
+    K = 49,  /* of them kept */
+    C = 768,
+    H = 12,
+    D = C / H,
+    PATCH = 16,
+    SIZE = 224,
+    P = PATCH * PATCH * 3,
+    CD = 512, /* of the pixel decoder */
+    CR = 256, /* of representations */
+    N = B * (1 + K)
+};
+
+typedef struct {
+    device_case c;
+    fsfm_profile *profile;
+    fsfm_device *dev; /* the profile's */
+} counted;
+
+static void begin(counted *k)
+{
+    case_begin(&k->c, 1, 0);
+    assert_ok(fsfm_profile_open(k->c.dev, &k->profile, &k->c.err), &k->c.err);
+    k->dev = fsfm_profile_device(k->profile);
+}
+
+/* out: an array that the operation has set, or NULL. */
+static void end(counted *k, const case_array *out)
+{
+    int count = 0;
+    const fsfm_profile_entry *entries = fsfm_profile_entries(k->profile, &count);
+    for (int i = 0; i < count; i++)
+        if (entries[i].calls > 0) printf("bytes %s %.0f\n", entries[i].name, entries[i].bytes);
+    if (out) {
+        float *got = case_download(&k->c, out);
+        for (int64_t i = 0; i < out->count; i++) assert_true(isfinite(got[i]));
+        free(got);
+    }
+    fsfm_profile_close(&k->profile);
+    case_end(&k->c);
+}
+
+static void *acts(counted *k, int64_t count)
+{
+    return case_random(&k->c, CASE_ACTS, count, 1.0)->dev;
+}
+
+static float *floats(counted *k, int64_t count)
+{
+    return case_random(&k->c, CASE_FLOATS, count, 1.0)->dev;
+}
+
+/* Every fourth patch. */
+static const int32_t *kept_patches(counted *k)
+{
+    int32_t index[B * K];
+    for (int i = 0; i < B * K; i++) index[i] = 4 * (i % K);
+    return case_bytes(&k->c, index, sizeof index);
+}
+
+static const int32_t *slots(counted *k)
+{
+    int32_t slot[B * L];
+    for (int i = 0; i < B * L; i++) slot[i] = i % L % 4 == 0 ? i % L / 4 : -1;
+    return case_bytes(&k->c, slot, sizeof slot);
+}
+
+static fsfm_images images_of(counted *k)
+{
+    static uint8_t pixels[B * SIZE * SIZE * 3];
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)fsfm_random_u32(&k->c.random);
+    return (fsfm_images){.size = SIZE,
+                         .patch = PATCH,
+                         .u8 = case_bytes(&k->c, pixels, sizeof pixels),
+                         .mean = {0.5f, 0.5f, 0.5f},
+                         .std = {0.25f, 0.25f, 0.25f}};
+}
+
+static double *zeros(counted *k)
+{
+    const double sums[2] = {0.0, 0.0};
+    return case_bytes(&k->c, sums, sizeof sums);
+}
+
+#define RUN(op, out, ...)                                             \
+    do {                                                              \
+        const fsfm_##op##_args args_ = {__VA_ARGS__};                 \
+        assert_ok(k.dev->ops->op(k.dev, &args_, &k.c.err), &k.c.err); \
+        end(&k, out);                                                 \
+    } while (0)
+
+static void linear(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, N * 4 * C),
+               *active = case_output(&k.c, CASE_ACTS, N * 4 * C);
+    RUN(linear, active, .N = N, .Cin = C, .Cout = 4 * C, .x = acts(&k, N * C),
+        .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * C, 0.02)->dev, .bias = floats(&k, 4 * C),
+        .out = out->dev, .active = active->dev);
+}
+
+static void linear_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_output(&k.c, CASE_ACTS, N * 4 * C);
+    RUN(linear_backward, dx, .N = N, .Cin = 4 * C, .Cout = C,
+        .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * C, 0.02)->dev, .dout = acts(&k, N * C),
+        .dx = dx->dev, .dweight = floats(&k, 4 * C * C), .dbias = floats(&k, C),
+        .hidden = acts(&k, N * 4 * C), .active = acts(&k, N * 4 * C));
+}
+
+static void layernorm(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, N * C);
+    RUN(layernorm, out, .N = N, .C = C, .eps = 1e-6f, .x_is_float = true, .x = floats(&k, N * C),
+        .weight = floats(&k, C), .bias = floats(&k, C), .out = out->dev, .mean = floats(&k, N),
+        .rstd = floats(&k, N));
+}
+
+static void layernorm_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_random(&k.c, CASE_ACTS, N * C, 1.0);
+    RUN(layernorm_backward, dx, .N = N, .C = C, .x_is_float = true, .x = floats(&k, N * C),
+        .dout = acts(&k, N * C), .weight = floats(&k, C), .mean = floats(&k, N), .rstd = floats(&k, N),
+        .dx = dx->dev, .dx_adds = true, .dweight = floats(&k, C), .dbias = floats(&k, C));
+}
+
+/* Heads of T tokens an image. */
+static void attend(int64_t T, int64_t heads)
+{
+    counted k;
+    begin(&k);
+    const int64_t rows = B * T, width = heads * D;
+    const case_array *qkv = case_random(&k.c, CASE_ACTS, rows * 3 * width, 1.0);
+    case_array *out = case_output(&k.c, CASE_ACTS, rows * width);
+    RUN(attention, out, .B = B, .Tq = T, .T = T, .H = heads, .D = D, .last_multiplicity = 1.0f, .q = qkv->dev,
+        .k = case_at(&k.c, qkv, width), .v = case_at(&k.c, qkv, 2 * width), .q_stride = 3 * width,
+        .kv_stride = 3 * width, .out = out->dev, .log_sum = floats(&k, rows * heads));
+}
+
+static void attend_backward(int64_t T, int64_t heads)
+{
+    counted k;
+    begin(&k);
+    const int64_t rows = B * T, width = heads * D;
+    const case_array *qkv = case_random(&k.c, CASE_ACTS, rows * 3 * width, 1.0);
+    case_array *dqkv = case_output(&k.c, CASE_ACTS, rows * 3 * width);
+    RUN(attention_backward, dqkv, .B = B, .Tq = T, .T = T, .H = heads, .D = D, .last_multiplicity = 1.0f,
+        .q = qkv->dev, .k = case_at(&k.c, qkv, width), .v = case_at(&k.c, qkv, 2 * width),
+        .q_stride = 3 * width, .kv_stride = 3 * width, .out = acts(&k, rows * width),
+        .dout = acts(&k, rows * width), .log_sum = floats(&k, rows * heads), .dq = dqkv->dev,
+        .dk = case_at(&k.c, dqkv, width), .dv = case_at(&k.c, dqkv, 2 * width));
+}
+
+static void attention(void **state)
+{
+    (void)state;
+    attend(1 + K, H);
+}
+
+static void attention_backward(void **state)
+{
+    (void)state;
+    attend_backward(1 + K, H);
+}
+
+static void attention_of_all(void **state)
+{
+    (void)state;
+    attend(1 + L, 2);
+}
+
+static void attention_backward_of_all(void **state)
+{
+    (void)state;
+    attend_backward(1 + L, 2);
+}
+
+static void patches(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, B * K * P);
+    RUN(patches, out, .B = B, .K = K, .images = images_of(&k), .index = kept_patches(&k), .out = out->dev);
+}
+
+static void embed(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_FLOATS, N * C);
+    RUN(embed, out, .B = B, .K = K, .C = C, .patches = acts(&k, B * K * C), .class_token = floats(&k, C),
+        .position = floats(&k, L * C), .index = kept_patches(&k), .out = out->dev);
+}
+
+static void embed_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dpatches = case_output(&k.c, CASE_ACTS, B * K * C);
+    RUN(embed_backward, dpatches, .B = B, .K = K, .C = C, .dout = acts(&k, N * C), .dpatches = dpatches->dev,
+        .dclass = floats(&k, C));
+}
+
+static void unshuffle(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_FLOATS, B * (1 + L) * CD);
+    RUN(unshuffle, out, .B = B, .K = K, .L = L, .C = CD, .x = floats(&k, N * CD), .fill = floats(&k, CD),
+        .is_float = true, .position = floats(&k, L * CD), .slot = slots(&k), .out = out->dev);
+}
+
+static void unshuffle_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_output(&k.c, CASE_ACTS, N * CD);
+    RUN(unshuffle_backward, dx, .B = B, .K = K, .L = L, .C = CD, .dout = acts(&k, B * (1 + L) * CD),
+        .slot = slots(&k), .dx = dx->dev, .dfill = floats(&k, CD));
+}
+
+static void pick(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, B * K * CD);
+    RUN(pick, out, .B = B, .T = 1 + L, .R = K, .C = CD, .x = acts(&k, B * (1 + L) * CD),
+        .index = kept_patches(&k), .out = out->dev);
+}
+
+static void pick_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *y = case_random(&k.c, CASE_ACTS, B * (1 + L) * CD, 1.0);
+    RUN(pick_backward, y, .B = B, .T = 1 + L, .R = K, .C = CD, .x = acts(&k, B * K * CD),
+        .index = kept_patches(&k), .y = y->dev);
+}
+
+static void mean(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, B * C);
+    RUN(mean, out, .B = B, .T = 2 + K, .C = C, .last_multiplicity = L - K, .x = acts(&k, B * (2 + K) * C),
+        .out = out->dev);
+}
+
+static void mean_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_output(&k.c, CASE_ACTS, B * (2 + K) * C);
+    RUN(mean_backward, dx, .B = B, .T = 2 + K, .C = C, .last_multiplicity = L - K, .dout = acts(&k, B * C),
+        .dx = dx->dev);
+}
+
+enum { ROWS = 64 }; /* of representations */
+
+static void normalize(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_FLOATS, ROWS * CR);
+    RUN(normalize, out, .N = ROWS, .C = CR, .x = acts(&k, ROWS * CR), .out = out->dev,
+        .norm = floats(&k, ROWS));
+}
+
+static void normalize_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_output(&k.c, CASE_ACTS, ROWS * CR);
+    RUN(normalize_backward, dx, .N = ROWS, .C = CR, .out = floats(&k, ROWS * CR), .norm = floats(&k, ROWS),
+        .dout = floats(&k, ROWS * CR), .dx = dx->dev);
+}
+
+static void dot_loss(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dq = case_output(&k.c, CASE_FLOATS, ROWS * CR);
+    RUN(dot_loss, dq, .N = ROWS, .C = CR, .q = floats(&k, ROWS * CR), .k = floats(&k, ROWS * CR),
+        .offset = 2.0, .slope = -2.0, .dslope = -2.0f, .sum = zeros(&k), .dq = dq->dev);
+}
+
+static void infonce(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dq = case_output(&k.c, CASE_FLOATS, ROWS * CR);
+    RUN(infonce, dq, .N = ROWS, .M = 2 * ROWS, .C = CR, .q = floats(&k, ROWS * CR),
+        .keys = floats(&k, 2 * ROWS * CR), .temperature = 10.0f, .dscale = 1.0f,
+        .logits = floats(&k, 2 * ROWS * ROWS), .sum = zeros(&k), .dq = dq->dev);
+}
+
+/* All patches that were not kept. */
+static void patch_loss(void **state)
+{
+    (void)state;
+    enum { R = L - K };
+    counted k;
+    int32_t patch[B * R];
+    uint8_t ones[B * L];
+    begin(&k);
+    for (int i = 0; i < B * R; i++) patch[i] = i % R / 3 * 4 + 1 + i % R % 3;
+    memset(ones, 1, sizeof ones);
+    case_array *dpred = case_output(&k.c, CASE_ACTS, B * R * P);
+    RUN(patch_loss, dpred, .B = B, .L = L, .R = R, .images = images_of(&k), .norm_pix = true,
+        .pred = acts(&k, B * R * P), .patch = case_bytes(&k.c, patch, sizeof patch),
+        .mask = case_bytes(&k.c, ones, sizeof ones), .region = case_bytes(&k.c, ones, sizeof ones),
+        .dmask = 1.0f, .dregion = 1.0f, .sums = zeros(&k), .dpred = dpred->dev);
+}
+
+static void adamw(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *params = case_random(&k.c, CASE_MATRIX, C * C, 0.02),
+               *v = case_random(&k.c, CASE_ACTS, C * C, 1.0);
+    case_zero(&k.c, v);
+    RUN(adamw, params, .count = C * C, .is_matrix = true, .params = params->dev,
+        .target = case_random(&k.c, CASE_MATRIX, C * C, 0.02)->dev, .grads = floats(&k, C * C),
+        .m = floats(&k, C * C), .v = v->dev, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+        .decay = 0.05, .grad_scale = 1.0, .correction1 = 0.1, .correction2 = 0.05, .t = 1, .momentum = 0.99);
+}
+
+static void to_act(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, N * C);
+    assert_ok(k.dev->ops->to_act(k.dev, N * C, floats(&k, N * C), out->dev, &k.c.err), &k.c.err);
+    end(&k, out);
+}
+
+static void add_act(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *y = case_random(&k.c, CASE_FLOATS, N * C, 1.0);
+    assert_ok(k.dev->ops->add_act(k.dev, N * C, acts(&k, N * C), y->dev, &k.c.err), &k.c.err);
+    end(&k, y);
+}
+
+static void add(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *y = case_random(&k.c, CASE_FLOATS, C * C, 1.0);
+    assert_ok(k.dev->ops->add(k.dev, C * C, floats(&k, C * C), y->dev, &k.c.err), &k.c.err);
+    end(&k, y);
+}
+
+static void norm_squared(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    assert_ok(k.dev->ops->norm_squared(k.dev, C * C, floats(&k, C * C), zeros(&k), &k.c.err), &k.c.err);
+    end(&k, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(linear),
+                                       cmocka_unit_test(linear_backward),
+                                       cmocka_unit_test(layernorm),
+                                       cmocka_unit_test(layernorm_backward),
+                                       cmocka_unit_test(attention),
+                                       cmocka_unit_test(attention_backward),
+                                       cmocka_unit_test(attention_of_all),
+                                       cmocka_unit_test(attention_backward_of_all),
+                                       cmocka_unit_test(patches),
+                                       cmocka_unit_test(embed),
+                                       cmocka_unit_test(embed_backward),
+                                       cmocka_unit_test(unshuffle),
+                                       cmocka_unit_test(unshuffle_backward),
+                                       cmocka_unit_test(pick),
+                                       cmocka_unit_test(pick_backward),
+                                       cmocka_unit_test(mean),
+                                       cmocka_unit_test(mean_backward),
+                                       cmocka_unit_test(normalize),
+                                       cmocka_unit_test(normalize_backward),
+                                       cmocka_unit_test(dot_loss),
+                                       cmocka_unit_test(infonce),
+                                       cmocka_unit_test(patch_loss),
+                                       cmocka_unit_test(adamw),
+                                       cmocka_unit_test(to_act),
+                                       cmocka_unit_test(add_act),
+                                       cmocka_unit_test(add),
+                                       cmocka_unit_test(norm_squared)};
+    return case_skips() ? 77 : cmocka_run_group_tests_name("operations", tests, NULL, NULL);
+}
