@@ -175,7 +175,8 @@ static void multiply_panels(pipeline *line, const fsfm_cpu_block *block, const l
                                           .row_bytes = left->row_bytes,
                                           .step_bytes = left->step_bytes,
                                           .right = (const char *)(b + j * words),
-                                          .right_row_bytes = PANEL_ROW_BYTES};
+                                          .right_row_bytes = PANEL_ROW_BYTES,
+                                          .is_narrow = columns - j <= TILE};
             line->now.row = block->row + i;
             line->now.rows = block->rows - i < SIDE ? block->rows - i : SIDE;
             line->now.column = first + j;

@@ -39,12 +39,14 @@ ALWAYS_INLINE void tiles_end(void)
 }
 
 /* What the tiles read: rows of the left factor's two tiles (lower NULL: only one), row_bytes apart, going on
- * step_bytes later along the depth; rows of the right factor's two, which lie side by side. */
+ * step_bytes later along the depth; rows of the right factor's two, which lie side by side (is_narrow: only
+ * one). */
 typedef struct {
     const char *upper, *lower;
     int64_t row_bytes, step_bytes;
     const char *right;
     int64_t right_row_bytes;
+    bool is_narrow;
 } tile_factors;
 
 ALWAYS_INLINE void tiles_zero(void)
@@ -61,14 +63,14 @@ ALWAYS_INLINE void tiles_step(const tile_factors *t, int64_t k)
 {
     const char *right = t->right + k * TILE * t->right_row_bytes;
     _tile_loadd(6, right, t->right_row_bytes);
-    _tile_loadd(7, right + TILE_BYTES, t->right_row_bytes);
+    if (!t->is_narrow) _tile_loadd(7, right + TILE_BYTES, t->right_row_bytes);
     _tile_loadd(4, t->upper + k * t->step_bytes, t->row_bytes);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
+    if (!t->is_narrow) _tile_dpbf16ps(1, 4, 7);
     if (!t->lower) return;
     _tile_loadd(5, t->lower + k * t->step_bytes, t->row_bytes);
     _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
+    if (!t->is_narrow) _tile_dpbf16ps(3, 5, 7);
 }
 
 /* sums: rows of row floats. */
@@ -76,10 +78,10 @@ ALWAYS_INLINE void tiles_store(const tile_factors *t, float *sums, int64_t row)
 {
     const int64_t row_bytes = row * (int64_t)sizeof *sums;
     _tile_stored(0, sums, row_bytes);
-    _tile_stored(1, sums + TILE, row_bytes);
+    if (!t->is_narrow) _tile_stored(1, sums + TILE, row_bytes);
     if (!t->lower) return;
     _tile_stored(2, sums + TILE * row, row_bytes);
-    _tile_stored(3, sums + TILE * row + TILE, row_bytes);
+    if (!t->is_narrow) _tile_stored(3, sums + TILE * row + TILE, row_bytes);
 }
 
 #endif
