@@ -9,10 +9,10 @@
  * k and v are complete when their block is done. */
 #include "core/device/cpu/kernels/attention.h"
 #include "core/device/cpu/kernels/amx/tiles.h"
+#include "core/device/cpu/kernels/pack.h"
 #include "core/device/cpu/kernels/table.h"
-#include "core/device/cpu/kernels/transpose.h"
 
-enum { BLOCK = SIDE };
+enum { BLOCK = SIDE, ROWS_AHEAD = 24 /* whose reads are asked for */ };
 
 /* Tokens of one kind, keys or queries. */
 typedef struct {
@@ -125,13 +125,15 @@ static void multiply(int64_t rows, int64_t columns, int64_t depth, const word *a
         }
 }
 
-/* out (Td, Dw) = x, from rows of stride. */
+/* out (Td, Dw) = x, from rows of stride, which lie far apart. */
 static void pack_rows(const head *h, const tokens *t, const act *x, int64_t stride, word *out)
 {
     const int64_t D = h->D;
     act *to = (act *)out;
-    for (int64_t i = 0; i < t->T; i++, x += stride, to += h->Dp)
+    for (int64_t i = 0; i < t->T; i++, x += stride, to += h->Dp) {
+        prefetch_row(x + ROWS_AHEAD * stride, D * (int64_t)sizeof *x);
         for (int64_t d = 0; d < h->Dp; d += VW) act_store(to + d, d < D ? act_load_at(x, d, D) : (vf){0});
+    }
     memset(to, 0, (size_t)((t->Td - t->T) * h->Dp) * sizeof *to);
 }
 

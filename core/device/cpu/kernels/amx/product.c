@@ -12,7 +12,7 @@
 #include "core/device/cpu/kernels/table.h"
 
 enum { CHUNK = 512 /* words */, PACKED = 196608 /* words of the right factor that are packed at a time */ };
-enum { PANEL_ROW_BYTES = SIDE * (int)sizeof(word) };
+enum { PANEL_ROW_BYTES = SIDE * (int)sizeof(word), DEPTH = TILE * PER_WORD /* of a tile, in numbers */ };
 
 /* Wide, as each block packs what it needs of the right factor, and packing takes long beside tiles. */
 const fsfm_cpu_cut KERNEL(cut) = {.row_step = SIDE,
@@ -48,7 +48,7 @@ static int64_t packed_columns(const fsfm_cpu_product *p)
 
 static bool is_in_place(const fsfm_cpu_product *p)
 {
-    return !p->a_transposed && p->K % (TILE * PER_WORD) == 0;
+    return !p->a_transposed && p->K % DEPTH == 0;
 }
 
 size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_block)
@@ -65,22 +65,42 @@ static void pack_rows(const fsfm_cpu_product *p, int64_t row, int64_t rows, int6
     for (int64_t i = 0; i < rows; i++) memcpy(out + i * words, a + i * p->K, (size_t)p->K * sizeof *a);
 }
 
-/* out: a tile of the turned left factor, rows of words along its depth; x: its first number in memory, where
- * rows and depth are left from there on. */
-ALWAYS_INLINE void pack_tile(const act *x, int64_t stride, int64_t rows, int64_t depth, word *out)
+/* out: a tile of the turned left factor, rows of words along its depth; x: its first number in memory. Lane l
+ * of a vector gets eight numbers at depth 8 l + r, so that lanes have only to be turned. */
+ALWAYS_INLINE void pack_whole_tile(const act *x, int64_t stride, word *out)
 {
-    word across[TILE * TILE] __attribute__((aligned(64)));
-    for (int64_t k = 0; k < TILE; k++, x += PER_WORD * stride, depth -= PER_WORD) {
-        __builtin_prefetch(x + PER_WORD * TILE * stride);
-        __builtin_prefetch(x + (PER_WORD * TILE + 1) * stride);
-        if (depth >= PER_WORD && rows >= TILE)
-            words_store(across + k * TILE, words_zip(x, x + stride));
-        else if (depth > 0)
-            pack_edge(x, depth >= PER_WORD ? x + stride : NULL, 0, rows, TILE, across + k * TILE);
-        else
-            words_store(across + k * TILE, (vu){0});
+    const int64_t far_bytes = 8 * stride * (int64_t)sizeof *x;
+    UNROLL for (int half = 0; half < 2; half++, x += 8, out += 8 * TILE)
+    {
+        __m512i pairs[2][4], fours[4][2];
+        UNROLL for (int r = 0; r < 4; r++)
+        {
+            const __m512i even = lanes_load(x + 2 * r * stride, far_bytes),
+                          odd = lanes_load(x + (2 * r + 1) * stride, far_bytes);
+            pairs[0][r] = _mm512_unpacklo_epi16(even, odd);
+            pairs[1][r] = _mm512_unpackhi_epi16(even, odd);
+        }
+        UNROLL for (int m = 0; m < 2; m++) UNROLL for (int r = 0; r < 2; r++)
+        {
+            fours[2 * m][r] = _mm512_unpacklo_epi32(pairs[m][2 * r], pairs[m][2 * r + 1]);
+            fours[2 * m + 1][r] = _mm512_unpackhi_epi32(pairs[m][2 * r], pairs[m][2 * r + 1]);
+        }
+        UNROLL for (int m = 0; m < 4; m++)
+        {
+            words_store(out + 2 * m * TILE, (vu)_mm512_unpacklo_epi64(fours[m][0], fours[m][1]));
+            words_store(out + (2 * m + 1) * TILE, (vu)_mm512_unpackhi_epi64(fours[m][0], fours[m][1]));
+        }
     }
-    transpose_block(across, TILE, TILE, TILE, out, TILE);
+}
+
+/* The same, where only so many rows and so much of the depth are left. */
+static void pack_edge_tile(const act *x, int64_t stride, int64_t rows, int64_t depth, word *out)
+{
+    word across[TILE * TILE] __attribute__((aligned(64))) = {0};
+    for (int64_t k = 0; k < depth && k < PER_WORD * TILE; k += PER_WORD)
+        pack_edge(x + k * stride, k + 1 < depth ? x + (k + 1) * stride : NULL, 0, rows, TILE,
+                  across + k / PER_WORD * TILE);
+    transpose_whole(across, TILE, out, TILE);
 }
 
 static left_factor pack_turned_rows(const fsfm_cpu_product *p, const fsfm_cpu_block *block,
@@ -88,9 +108,17 @@ static left_factor pack_turned_rows(const fsfm_cpu_product *p, const fsfm_cpu_bl
 {
     const act *a = (const act *)p->a + depth->first * p->M + block->row;
     for (int64_t k = 0; k < depth->words; k += TILE)
-        for (int64_t i = 0; i < block->rows; i += TILE)
-            pack_tile(a + k * PER_WORD * p->M + i, p->M, block->rows - i, depth->count - k * PER_WORD,
-                      out + i * depth->words + k * TILE);
+        for (int64_t i = 0; i < block->rows; i += TILE) {
+            const act *x = a + k * PER_WORD * p->M + i;
+            const int64_t rows = block->rows - i, left = depth->count - k * PER_WORD;
+            word *to = out + i * depth->words + k * TILE;
+            if (i % (2 * TILE) == 0)
+                for (int64_t r = 0; r < DEPTH; r++) __builtin_prefetch(x + (DEPTH + r) * p->M);
+            if (rows >= TILE && left >= DEPTH)
+                pack_whole_tile(x, p->M, to);
+            else
+                pack_edge_tile(x, p->M, rows, left, to);
+        }
     return (left_factor){.at = (const char *)out,
                          .whole = rounded_up(block->rows, TILE) / TILE,
                          .row_bytes = TILE_BYTES,
@@ -131,11 +159,21 @@ static void pack_panels(const fsfm_cpu_product *p, const depth_chunk *depth, int
     }
 }
 
-/* A block at work: its factors, and the sums of the one before, which the next one takes. */
+/* A block at work, the one before it, whose outcome is still to be computed, and the part of the left factor
+ * that will be read next: [ahead, ahead_end), of which each step of a block asks for so much. */
 typedef struct {
     outcome now, before;
     float *sums[2];
+    const char *ahead, *ahead_end;
+    int64_t ahead_bytes;
 } pipeline;
+
+ALWAYS_INLINE void ask_ahead(pipeline *line)
+{
+    const char *end = line->ahead + line->ahead_bytes;
+    if (end > line->ahead_end) end = line->ahead_end;
+    for (; line->ahead < end; line->ahead += LINE) __builtin_prefetch(line->ahead, 0, 2);
+}
 
 static void multiply(pipeline *line, const tile_factors *factors, int64_t steps)
 {
@@ -145,6 +183,7 @@ static void multiply(pipeline *line, const tile_factors *factors, int64_t steps)
     tiles_zero();
     for (int64_t k = 0; k < steps; k++) {
         tiles_step(factors, k);
+        ask_ahead(line);
         for (int64_t i = k * ahead; i < (k + 1) * ahead && i < line->now.rows; i++)
             outcome_prefetch(&line->now, i);
         outcome_rows(&before, share);
@@ -162,12 +201,23 @@ static const char *left_tile(const left_factor *left, int64_t i)
     return i < left->whole ? left->at + i * left->tile_bytes : left->tail;
 }
 
+/* The strip after that of row tile i, to be asked for in so many steps. */
+static void plan_ahead(pipeline *line, const left_factor *left, int64_t i, int64_t steps)
+{
+    const int64_t tiles = left->whole - (i + 2) < 2 ? left->whole - (i + 2) : 2;
+    const int64_t bytes = tiles > 0 ? tiles * left->tile_bytes : 0;
+    line->ahead = left->at + (i + 2) * left->tile_bytes;
+    line->ahead_end = line->ahead + bytes;
+    line->ahead_bytes = rounded_up((bytes + steps - 1) / steps, LINE);
+}
+
 /* now has the columns that are packed in b: its panels. */
 static void multiply_panels(pipeline *line, const fsfm_cpu_block *block, const left_factor *left,
                             const word *b, int64_t words)
 {
     const int64_t first = line->now.column, columns = line->now.columns;
-    for (int64_t i = 0; i < block->rows; i += SIDE)
+    for (int64_t i = 0; i < block->rows; i += SIDE) {
+        plan_ahead(line, left, i / TILE, rounded_up(columns, SIDE) / SIDE * (words / TILE));
         for (int64_t j = 0; j < columns; j += SIDE) {
             const tile_factors factors = {.upper = left_tile(left, i / TILE),
                                           .lower =
@@ -183,6 +233,7 @@ static void multiply_panels(pipeline *line, const fsfm_cpu_block *block, const l
             line->now.columns = columns - j < SIDE ? columns - j : SIDE;
             multiply(line, &factors, words / TILE);
         }
+    }
 }
 
 void KERNEL(product)(const fsfm_cpu_product *p, const fsfm_cpu_block *block, void *scratch)
