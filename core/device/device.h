@@ -159,11 +159,11 @@ typedef struct {
 /* Tokens back in image order: out (B, 1 + L, C); row 0 = x's row 0; row 1 + l = x's row 1 + slot (B, L) at l,
  * or fill where slot is -1: the same (C) everywhere, or row l of (L, C) if fill_by_place; plus position (L,
  * C) on rows 1.. where not NULL. x (B, 1 + K, C). slot NULL: the one-token form, L = K + 1: x's rows in their
- * order, then fill once. out is fsfm_act, or floats if out_is_float. */
+ * order, then fill once. x, fill and out are fsfm_act, or floats if is_float. */
 typedef struct {
     int64_t B, K, L, C;
-    const fsfm_act *x, *fill;
-    bool fill_by_place, out_is_float;
+    const void *x, *fill;
+    bool fill_by_place, is_float;
     const float *position;
     const int32_t *slot;
     void *out;

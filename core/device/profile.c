@@ -149,7 +149,7 @@ static work work_embed_backward(const fsfm_device *dev, const fsfm_embed_backwar
 static work work_unshuffle(const fsfm_device *dev, const fsfm_unshuffle_args *a)
 {
     const double rows = times(a->B, 1 + a->L, a->C);
-    return (work){0, acts(dev, times(a->B, 1 + a->K, a->C)) + either(dev, a->out_is_float, rows) +
+    return (work){0, either(dev, a->is_float, times(a->B, 1 + a->K, a->C) + rows) +
                          (a->position ? floats(rows) : 0.0)};
 }
 

@@ -30,7 +30,7 @@ static void layout_table(fsfm_first_block *first, fsfm_arena *arena, const fsfm_
 static void layout_attention(fsfm_first_block *first, const fsfm_layout *layout, int64_t B)
 {
     const int64_t M = B * (1 + first->K), T = 1 + first->L, C = first->C;
-    fsfm_layout_acts(layout, FSFM_BUFFER_INPUT, M * C, &first->input);
+    fsfm_layout_floats(layout, FSFM_BUFFER_INPUT, M * C, &first->input);
     fsfm_layout_floats(layout, FSFM_BUFFER_INNER, M * C, &first->seen);
     fsfm_layout_acts(layout, FSFM_BUFFER_PASSING, M * 3 * C, &first->qkv_seen);
     fsfm_attention_layout(&first->block.attention, &first->acts.attention, layout, B, T, M);
@@ -75,7 +75,7 @@ void fsfm_first_block_layout_work(fsfm_first_block *first, fsfm_arena *arena, co
 }
 
 fsfm_status fsfm_first_block_begin(fsfm_device *dev, const fsfm_first_block *first,
-                                   const fsfm_act *mask_embedded, fsfm_error *err)
+                                   const float *mask_embedded, fsfm_error *err)
 {
     const fsfm_mask_table *table = &first->table;
     const int64_t L = first->L, C = first->C;
@@ -89,7 +89,7 @@ fsfm_status fsfm_first_block_begin(fsfm_device *dev, const fsfm_first_block *fir
         .fill = mask_embedded,
         .position = first->position,
         .slot = first->nowhere,
-        .out_is_float = true,
+        .is_float = true,
         .out = table->stream,
     };
     FSFM_TRY(dev->ops->unshuffle(dev, &place, err));
@@ -103,7 +103,7 @@ fsfm_status fsfm_first_block_begin(fsfm_device *dev, const fsfm_first_block *fir
 
 /* The stream of all tokens, and the rows of it that are seen. */
 static fsfm_status make_stream(fsfm_device *dev, const fsfm_first_block *first, const fsfm_network_view *view,
-                               const fsfm_act *mask_embedded, fsfm_error *err)
+                               const float *mask_embedded, fsfm_error *err)
 {
     const fsfm_unshuffle_args fill = {
         .B = view->B,
@@ -114,7 +114,7 @@ static fsfm_status make_stream(fsfm_device *dev, const fsfm_first_block *first, 
         .fill = mask_embedded,
         .position = first->position,
         .slot = view->slot,
-        .out_is_float = true,
+        .is_float = true,
         .out = first->acts.attention.x,
     };
     const fsfm_pick_args pick = {
@@ -160,7 +160,7 @@ static fsfm_tokens tokens_of(const fsfm_first_block *first, const fsfm_network_v
 }
 
 static fsfm_status attention_forward(fsfm_device *dev, const fsfm_first_block *first,
-                                     const fsfm_network_view *view, const fsfm_act *mask_embedded,
+                                     const fsfm_network_view *view, const float *mask_embedded,
                                      fsfm_error *err)
 {
     const fsfm_tokens tokens = tokens_of(first, view);
@@ -170,7 +170,7 @@ static fsfm_status attention_forward(fsfm_device *dev, const fsfm_first_block *f
 }
 
 fsfm_status fsfm_first_block_forward(fsfm_device *dev, const fsfm_first_block *first,
-                                     const fsfm_network_view *view, const fsfm_act *mask_embedded,
+                                     const fsfm_network_view *view, const float *mask_embedded,
                                      fsfm_error *err)
 {
     FSFM_TRY(attention_forward(dev, first, view, mask_embedded, err));
@@ -216,7 +216,7 @@ static fsfm_status attention_backward(fsfm_device *dev, const fsfm_first_block *
 }
 
 fsfm_status fsfm_first_block_backward(fsfm_device *dev, const fsfm_first_block *first,
-                                      const fsfm_network_view *view, const fsfm_act *mask_embedded,
+                                      const fsfm_network_view *view, const float *mask_embedded,
                                       fsfm_act *dstream, fsfm_error *err)
 {
     const int64_t N = view->B * (1 + first->L);

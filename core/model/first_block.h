@@ -36,8 +36,8 @@ typedef struct {
     fsfm_keeps keeps;
     fsfm_mask_table table;
     /* of a group of images */
-    fsfm_act *input;    /* (B, 1 + K, C): embedded tokens without their positions; then its gradient */
-    float *seen;        /* (B, 1 + K, C): the same with them */
+    float *input; /* (B, 1 + K, C): embedded tokens without their positions; then its gradient: fsfm_act */
+    float *seen;  /* (B, 1 + K, C): the same with them */
     fsfm_act *qkv_seen; /* (B, 1 + K, 3 C); in backward its gradient */
     fsfm_block_acts acts;
 } fsfm_first_block;
@@ -55,17 +55,17 @@ void fsfm_first_block_layout_work(fsfm_first_block *first, fsfm_arena *arena, co
 /* Before the groups: makes the table from the embedded mask token (1, C). */
 FSFM_MUST_USE
 fsfm_status fsfm_first_block_begin(fsfm_device *dev, const fsfm_first_block *first,
-                                   const fsfm_act *mask_embedded, fsfm_error *err);
+                                   const float *mask_embedded, fsfm_error *err);
 /* A group, from first->input to the result. */
 FSFM_MUST_USE
 fsfm_status fsfm_first_block_forward(fsfm_device *dev, const fsfm_first_block *first,
-                                     const fsfm_network_view *view, const fsfm_act *mask_embedded,
+                                     const fsfm_network_view *view, const float *mask_embedded,
                                      fsfm_error *err);
 /* From dstream (B, 1 + L, C), the result's gradient, which is overwritten, to that of the input, in
  * first->input. */
 FSFM_MUST_USE
 fsfm_status fsfm_first_block_backward(fsfm_device *dev, const fsfm_first_block *first,
-                                      const fsfm_network_view *view, const fsfm_act *mask_embedded,
+                                      const fsfm_network_view *view, const float *mask_embedded,
                                       fsfm_act *dstream, fsfm_error *err);
 /* Behind the groups: dmask_embedded (C) is added to. */
 FSFM_MUST_USE

@@ -45,7 +45,7 @@ static void layout_mask(fsfm_pixel_decoder *decoder, fsfm_arena *arena, const fs
 {
     decoder->token = fsfm_arena_acts(arena, dev, decoder->Cin);
     if (decoder->is_plain) return;
-    decoder->mask_embedded = fsfm_arena_acts(arena, dev, decoder->C);
+    decoder->mask_embedded = fsfm_arena_floats(arena, decoder->C);
     if (decoder->keeps == FSFM_KEEPS_NOTHING) return;
     decoder->dmask_embedded = fsfm_arena_floats(arena, decoder->C);
     decoder->dmask_act = fsfm_arena_acts(arena, dev, decoder->C);
@@ -58,8 +58,8 @@ static void layout_ends(fsfm_pixel_decoder *decoder, fsfm_arena *arena, const fs
     const int64_t B = decoder->group, N = B * (1 + decoder->L), rows = B * decoder->rows_most;
     if (decoder->is_plain) decoder->filled = fsfm_arena_acts(arena, dev, N * decoder->Cin);
     if (!decoder->has_first)
-        decoder->embedded = fsfm_arena_acts(
-            arena, dev, decoder->is_plain ? N * decoder->C : B * (1 + decoder->K) * decoder->C);
+        decoder->embedded =
+            fsfm_arena_floats(arena, decoder->is_plain ? N * decoder->C : B * (1 + decoder->K) * decoder->C);
     decoder->normed = fsfm_arena_acts(arena, dev, rows * decoder->C);
     decoder->stats = (fsfm_norm_stats){NULL, NULL};
     if (decoder->keeps == FSFM_KEEPS_NOTHING) return;
@@ -111,7 +111,8 @@ fsfm_status fsfm_pixel_decoder_begin(fsfm_device *dev, const fsfm_pixel_decoder 
 {
     FSFM_TRY(dev->ops->to_act(dev, decoder->Cin, decoder->mask_token.value, decoder->token, err));
     if (decoder->is_plain) return FSFM_OK;
-    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, 1, decoder->token, decoder->mask_embedded, err));
+    FSFM_TRY(fsfm_linear_stream_forward(dev, &decoder->embed, 1, decoder->token, NULL, decoder->mask_embedded,
+                                        err));
     if (decoder->keeps != FSFM_KEEPS_NOTHING)
         FSFM_TRY(dev->ops->zero(dev, decoder->dmask_embedded, (size_t)decoder->C * sizeof(float), err));
     if (!decoder->has_first) return FSFM_OK;
@@ -141,11 +142,12 @@ static fsfm_status embed_plain(fsfm_device *dev, const fsfm_pixel_decoder *decod
         .x = decoder->embedded,
         .position = decoder->position,
         .slot = decoder->all_in_order,
-        .out_is_float = true,
+        .is_float = true,
         .out = decoder->stack.input,
     };
     FSFM_TRY(dev->ops->unshuffle(dev, &fill, err));
-    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, B * (1 + L), decoder->filled, decoder->embedded, err));
+    FSFM_TRY(fsfm_linear_stream_forward(dev, &decoder->embed, B * (1 + L), decoder->filled, NULL,
+                                        decoder->embedded, err));
     return dev->ops->unshuffle(dev, &add_position, err);
 }
 
@@ -162,11 +164,11 @@ static fsfm_status embed_seen(fsfm_device *dev, const fsfm_pixel_decoder *decode
         .fill = decoder->mask_embedded,
         .position = decoder->position,
         .slot = view->slot,
-        .out_is_float = true,
+        .is_float = true,
         .out = decoder->stack.input,
     };
-    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, view->B * (1 + decoder->K), latent, decoder->embedded,
-                                 err));
+    FSFM_TRY(fsfm_linear_stream_forward(dev, &decoder->embed, view->B * (1 + decoder->K), latent, NULL,
+                                        decoder->embedded, err));
     if (decoder->has_first)
         return fsfm_first_block_forward(dev, &decoder->first, view, decoder->mask_embedded, err);
     return dev->ops->unshuffle(dev, &fill, err);

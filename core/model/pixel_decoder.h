@@ -35,20 +35,20 @@ typedef struct {
     int64_t rows_most; /* rows of an image's pixels, at most */
     fsfm_keeps keeps;
     /* of the micro-batch; not plain but for the first */
-    fsfm_act *token;         /* (Cin): the mask token */
-    fsfm_act *mask_embedded; /* (C) */
-    float *dmask_embedded;   /* (C) */
-    fsfm_act *dmask_act;     /* (C) */
-    fsfm_act *dtoken;        /* (Cin) */
-    fsfm_act *pixels;        /* (B, R, P): the output */
+    fsfm_act *token;       /* (Cin): the mask token */
+    float *mask_embedded;  /* (C) */
+    float *dmask_embedded; /* (C) */
+    fsfm_act *dmask_act;   /* (C) */
+    fsfm_act *dtoken;      /* (Cin) */
+    fsfm_act *pixels;      /* (B, R, P): the output */
     /* of a group of B images; R: rows that are predicted of each, plain: 1 + L */
-    fsfm_act *filled;   /* (B, 1 + L, Cin), plain: tokens with their gaps filled */
-    fsfm_act *embedded; /* (B, 1 + K, C), plain: (B, 1 + L, C); its gradient in backward */
-    fsfm_act *normed;   /* (B, R, C) */
-    fsfm_act *dpixels;  /* (B, R, P) */
-    fsfm_act *dnormed;  /* (B, R, C) */
-    fsfm_act *dstream;  /* (B, 1 + L, C); plain: dnormed */
-    fsfm_act *dfilled;  /* (B, 1 + L, Cin), plain */
+    fsfm_act *filled;  /* (B, 1 + L, Cin), plain: tokens with their gaps filled */
+    float *embedded;   /* (B, 1 + K, C), plain: (B, 1 + L, C); in backward its gradient: fsfm_act */
+    fsfm_act *normed;  /* (B, R, C) */
+    fsfm_act *dpixels; /* (B, R, P) */
+    fsfm_act *dnormed; /* (B, R, C) */
+    fsfm_act *dstream; /* (B, 1 + L, C); plain: dnormed */
+    fsfm_act *dfilled; /* (B, 1 + L, Cin), plain */
     fsfm_norm_stats stats;
 } fsfm_pixel_decoder;
 

@@ -45,7 +45,6 @@ void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const
     const int64_t C = decoder->C, N = B * decoder->T;
     decoder->out = fsfm_arena_acts(arena, dev, B * C);
     if (decoder->is_bypassed) return;
-    decoder->token = fsfm_arena_acts(arena, dev, C);
     decoder->normed = fsfm_arena_acts(arena, dev, N * C);
     decoder->mean = fsfm_arena_acts(arena, dev, B * C);
     if (decoder->is_plain) decoder->tokens = fsfm_arena_acts(arena, dev, N * C);
@@ -58,7 +57,7 @@ void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const
     }
     fsfm_stack_layout(&decoder->stack, arena, dev, B, decoder->T, keeps);
     fsfm_arena embedding = *arena; /* used before the blocks, and in backward behind them */
-    decoder->embedded = fsfm_arena_acts(&embedding, dev, B * (1 + decoder->K) * C);
+    decoder->embedded = fsfm_arena_floats(&embedding, B * (1 + decoder->K) * C);
     fsfm_stack_layout_work(&decoder->stack, arena, dev, B, decoder->T);
     fsfm_arena_cover(arena, &embedding);
 }
@@ -79,13 +78,12 @@ static fsfm_status fill_gaps(fsfm_device *dev, const fsfm_rep_decoder *decoder, 
         .L = decoder->T - 1,
         .C = decoder->C,
         .x = decoder->embedded,
-        .fill = decoder->token,
+        .fill = decoder->mask_token.value,
         .position = decoder->position,
         .slot = slots(decoder, view),
-        .out_is_float = true,
+        .is_float = true,
         .out = decoder->stack.input,
     };
-    FSFM_TRY(dev->ops->to_act(dev, decoder->C, decoder->mask_token.value, decoder->token, err));
     return dev->ops->unshuffle(dev, &args, err);
 }
 
@@ -110,7 +108,7 @@ static fsfm_status embed_tokens(fsfm_device *dev, const fsfm_rep_decoder *decode
     if (is_direct(decoder))
         return fsfm_linear_stream_forward(dev, &decoder->embed, rows, latent, NULL, decoder->stack.input,
                                           err);
-    FSFM_TRY(fsfm_linear_forward(dev, &decoder->embed, rows, latent, decoder->embedded, err));
+    FSFM_TRY(fsfm_linear_stream_forward(dev, &decoder->embed, rows, latent, NULL, decoder->embedded, err));
     return fill_gaps(dev, decoder, view, err);
 }
 

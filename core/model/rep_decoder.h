@@ -31,14 +31,13 @@ typedef struct {
     fsfm_stack stack;
     fsfm_norm norm;
     /* activations */
-    fsfm_act *token;    /* (C): the mask token */
-    fsfm_act *embedded; /* (B, 1 + K, C), where tokens are put in between; its gradient in backward */
-    fsfm_act *normed;   /* (B, T, C) */
-    fsfm_act *mean;     /* (B, C), before pred unless plain */
-    fsfm_act *tokens;   /* (B, T, C), plain: after pred; its gradient in backward */
-    fsfm_act *out;      /* (B, C) */
-    fsfm_act *dstream;  /* (B, T, C) */
-    fsfm_act *dmean;    /* (B, C) */
+    float *embedded;  /* (B, 1 + K, C), where tokens are put in between; in backward its gradient: fsfm_act */
+    fsfm_act *normed; /* (B, T, C) */
+    fsfm_act *mean;   /* (B, C), before pred unless plain */
+    fsfm_act *tokens; /* (B, T, C), plain: after pred; its gradient in backward */
+    fsfm_act *out;    /* (B, C) */
+    fsfm_act *dstream; /* (B, T, C) */
+    fsfm_act *dmean;   /* (B, C) */
     fsfm_norm_stats stats;
 } fsfm_rep_decoder;
 

@@ -109,8 +109,8 @@ static void unshuffle_case(device_case *c, const int64_t *sizes)
     const int32_t *slot_dev = one_token ? NULL : case_bytes(c, slot, (size_t)(B * L) * sizeof *slot);
     const int32_t *slot_host = one_token ? NULL : slot;
     const int64_t fills = by_place ? L * C : C;
-    const case_array *x = case_random(c, CASE_ACTS, B * (1 + K) * C, 1.0),
-                     *fill = case_random(c, CASE_ACTS, fills, 1.0),
+    const case_array *x = case_random(c, kind, B * (1 + K) * C, 1.0),
+                     *fill = case_random(c, kind, fills, 1.0),
                      *position = case_random(c, CASE_FLOATS, L * C, 1.0),
                      *dout = case_random(c, CASE_ACTS, B * (1 + L) * C, 1.0);
     case_array *out = case_output(c, kind, B * (1 + L) * C),
@@ -123,7 +123,7 @@ static void unshuffle_case(device_case *c, const int64_t *sizes)
                                       .x = x->dev,
                                       .fill = fill->dev,
                                       .fill_by_place = by_place,
-                                      .out_is_float = is_float,
+                                      .is_float = is_float,
                                       .position = is_placed ? position->dev : NULL,
                                       .slot = slot_dev,
                                       .out = out->dev};

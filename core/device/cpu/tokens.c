@@ -21,13 +21,6 @@ static void copy_acts(const fsfm_cpu_device *cpu, fsfm_act *out, const fsfm_act 
 }
 
 /* out = x + position, or x where that is NULL. */
-static void place_floats(const fsfm_cpu_device *cpu, int64_t C, const fsfm_act *x, const float *position,
-                         float *out)
-{
-    cpu->kernels->to_float(C, x, out);
-    if (position) cpu->kernels->sum(C, out, position, out);
-}
-
 static void place_acts(const fsfm_cpu_device *cpu, int64_t C, const fsfm_act *x, const float *position,
                        fsfm_act *out)
 {
@@ -47,8 +40,9 @@ static void embed_piece(void *context, int64_t image, int thread)
     memcpy(out, a->class_token, (size_t)a->C * sizeof *out);
     for (int64_t k = 0; k < a->K; k++) {
         const int64_t l = a->index ? a->index[image * a->K + k] : k;
-        place_floats(w->cpu, a->C, fsfm_cpu_at(w->cpu, patches, k * a->C), a->position + l * a->C,
-                     out + (1 + k) * a->C);
+        float *row = out + (1 + k) * a->C;
+        w->cpu->kernels->to_float(a->C, fsfm_cpu_at(w->cpu, patches, k * a->C), row);
+        w->cpu->kernels->sum(a->C, row, a->position + l * a->C, row);
     }
 }
 
@@ -85,24 +79,39 @@ static int64_t slot_of(const int32_t *slot, int64_t image, int64_t K, int64_t L,
     return l < K ? l : -1;
 }
 
+/* A row of out from row number row of from. */
+static void unshuffle_row(const token_work *w, const void *from, int64_t row, const float *position,
+                          int64_t to)
+{
+    const fsfm_unshuffle_args *a = w->args;
+    const int64_t C = a->C;
+    if (!a->is_float) {
+        place_acts(w->cpu, C, fsfm_cpu_at(w->cpu, from, row * C), position,
+                   fsfm_cpu_at(w->cpu, a->out, to * C));
+        return;
+    }
+    const float *x = (const float *)from + row * C;
+    float *out = (float *)a->out + to * C;
+    if (position)
+        w->cpu->kernels->sum(C, x, position, out);
+    else
+        memcpy(out, x, (size_t)C * sizeof *out);
+}
+
 static void unshuffle_piece(void *context, int64_t image, int thread)
 {
     (void)thread;
     const token_work *w = context;
-    const fsfm_cpu_device *cpu = w->cpu;
     const fsfm_unshuffle_args *a = w->args;
-    const fsfm_act *x = fsfm_cpu_at(cpu, a->x, image * (1 + a->K) * a->C);
     for (int64_t row = 0; row <= a->L; row++) {
         const int64_t l = row - 1, slot = row == 0 ? -1 : slot_of(a->slot, image, a->K, a->L, l);
         const bool is_filled = row > 0 && slot < 0;
-        const fsfm_act *from = is_filled ? fsfm_cpu_at(cpu, a->fill, a->fill_by_place ? l * a->C : 0)
-                                         : fsfm_cpu_at(cpu, x, (1 + slot) * a->C);
         const float *position = a->position && row > 0 ? a->position + l * a->C : NULL;
-        const int64_t to = (image * (1 + a->L) + row) * a->C;
-        if (a->out_is_float)
-            place_floats(cpu, a->C, from, position, (float *)a->out + to);
+        const int64_t to = image * (1 + a->L) + row;
+        if (is_filled)
+            unshuffle_row(w, a->fill, a->fill_by_place ? l : 0, position, to);
         else
-            place_acts(cpu, a->C, from, position, fsfm_cpu_at(cpu, a->out, to));
+            unshuffle_row(w, a->x, image * (1 + a->K) + 1 + slot, position, to);
     }
 }
 
