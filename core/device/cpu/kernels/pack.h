@@ -69,7 +69,7 @@ static inline void pack_turned(const act *rows, int64_t K, int64_t columns, int6
 {
     const int64_t words = words_of(K);
     if (are_words(rows, K))
-        words_transpose((const void *)rows, words, columns, words, out, width);
+        words_transpose((const word *)(const void *)rows, words, columns, words, out, width);
     else
         for (int64_t n = 0; n < width; n++)
             for (int64_t k = 0; k < words; k++)

@@ -58,7 +58,7 @@ ALWAYS_INLINE void transpose_block(const word *x, int64_t stride, int64_t rows, 
  * the shuffles. */
 ALWAYS_INLINE __m512i lanes_load(const void *x, int64_t far_bytes)
 {
-    const char *at = x;
+    const char *at = (const char *)x;
     __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i_u *)at));
     v = _mm512_mask_broadcast_i32x4(v, 0x00F0, _mm_loadu_si128((const __m128i_u *)(at + far_bytes)));
     v = _mm512_mask_broadcast_i32x4(v, 0x0F00, _mm_loadu_si128((const __m128i_u *)(at + 2 * far_bytes)));

@@ -7,10 +7,12 @@
 #ifndef FSFM_CORE_DEVICE_CPU_KERNELS_AMX_TILES_H
 #define FSFM_CORE_DEVICE_CPU_KERNELS_AMX_TILES_H
 
+#include <assert.h>
+
 #include "core/device/cpu/kernels/words.h"
 
 enum { TILE = 16, TILE_BYTES = TILE * (int)sizeof(word), SIDE = 2 * TILE };
-_Static_assert(VW == TILE, "a vector is a row of a tile");
+static_assert(VW == TILE, "a vector is a row of a tile");
 
 /* Compilers do not see what tile loads read. */
 ALWAYS_INLINE void memory_is_read(void)
@@ -29,7 +31,7 @@ ALWAYS_INLINE void tiles_begin(void)
         config.row_bytes[i] = TILE_BYTES;
         config.rows[i] = TILE;
     }
-    _Static_assert(sizeof config == 64, "as the processor reads it");
+    static_assert(sizeof config == 64, "as the processor reads it");
     __asm__ volatile("ldtilecfg %0" ::"m"(config));
 }
 
