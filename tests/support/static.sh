@@ -53,16 +53,17 @@ includes() {
 # Every header compiles alone as C; those of the program also as C++, for CUDA. Those of CUDA want its headers, and the
 # emulated GPU's are for the kernels alone: the build compiles them.
 check_header() { # HEADER
-    local problems=0
+    local problems=0 set=
     case $1 in
     core/device/cuda/port.h | tests/support/cuda/*) return 0 ;;
     core/device/cuda/*) [[ $foreign == *cuda* ]] || return 0 ;;
+    core/device/cpu/kernels/amx/*) set='-march=x86-64-v4 -mprefer-vector-width=512 -mavx512bf16 -mamx-tile -mamx-bf16 -DFSFM_BF16' ;;
     esac
     # shellcheck disable=SC2086 # a list of options
-    gcc -std=c11 -D_GNU_SOURCE -I. $foreign -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"$1\"" || problems=1
+    gcc -std=c11 -D_GNU_SOURCE -I. $foreign $set -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"$1\"" || problems=1
     case $1 in tests/*) return $problems ;; esac
     # shellcheck disable=SC2086
-    g++ -D_GNU_SOURCE -I. $foreign -fsyntax-only -x c++ - <<<"#include \"$1\"" || problems=1
+    g++ -D_GNU_SOURCE -I. $foreign $set -fsyntax-only -x c++ - <<<"#include \"$1\"" || problems=1
     return $problems
 }
 check_headers() {

@@ -32,6 +32,15 @@ typedef struct {
     int64_t row, rows, column, columns;
 } fsfm_cpu_block;
 
+/* How a product is best cut into blocks: sides are multiples of the steps, but at the far ends. Where the
+ * left factor is not transposed, a block has at most rows_most rows, and columns: of one step, or if
+ * is_wide as many as leave every thread its share. Else it has sides of at most turned_rows and
+ * turned_columns. */
+typedef struct {
+    int64_t row_step, column_step, rows_most, turned_rows, turned_columns;
+    bool is_wide;
+} fsfm_cpu_cut;
+
 typedef struct {
     const char *name;
     size_t act_bytes; /* of a number in compute precision, fsfm_act */
@@ -40,6 +49,7 @@ typedef struct {
     void (*layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                float *dweight, float *dbias);
 
+    const fsfm_cpu_cut *cut;
     /* A block of c, of at most row_block rows; scratch holds product_scratch_bytes, aligned to 64. */
     size_t (*product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
     void (*product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);

@@ -22,6 +22,12 @@ ALWAYS_INLINE void act_store(act *p, vf x)
     _mm256_storeu_si256((__m256i_u *)p, (__m256i)_mm512_cvtneps_pbh(x));
 }
 
+/* x as it is when it has been stored. */
+ALWAYS_INLINE vf act_rounded(vf x)
+{
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)), 16);
+}
+
 #else
 
 typedef float act;
@@ -91,13 +97,12 @@ ALWAYS_INLINE void vf_store_at(float *row, vf x, int64_t c, int64_t C)
 
 #define EXP_BASE_LOG 0.693147181f /* of 2 */
 
-/* 2^x to 3e-6, for x <= 127; below -126 as for -126. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r
- * (minimax).
- */
+/* 2^x to 3e-6, for x <= 127; below -125 as for -125, as numbers that are no longer normal take processors a
+ * hundred times as long. 2^n 2^r, |r| <= 1/2, with a polynomial for 2^r (minimax). */
 ALWAYS_INLINE vf act_exp(vf x)
 {
     const float round = 12582912.0f + 127.0f; /* see vf_exp */
-    const vf safe = vf_max(vf_set(-126.0f), x);
+    const vf safe = vf_max(vf_set(-125.0f), x);
     const vf shifted = safe + round;
     const vf r = safe - (shifted - round);
     vf p = vf_set(0.009570101276f);

@@ -5,7 +5,9 @@
 extern const fsfm_cpu_kernels KERNEL(kernels);
 
 const fsfm_cpu_kernels KERNEL(kernels) = {
-#if defined FSFM_BF16
+#if defined FSFM_AMX
+    .name = "amx_bf16",
+#elif defined FSFM_BF16
     .name = "avx512_bf16",
 #elif defined __AVX512F__
     .name = "avx512",
@@ -19,6 +21,7 @@ const fsfm_cpu_kernels KERNEL(kernels) = {
     .act_bytes = sizeof(act),
     .layernorm = KERNEL(layernorm),
     .layernorm_backward = KERNEL(layernorm_backward),
+    .cut = &KERNEL(cut),
     .product_scratch_bytes = KERNEL(product_scratch_bytes),
     .product = KERNEL(product),
     .attention_scratch_bytes = KERNEL(attention_scratch_bytes),

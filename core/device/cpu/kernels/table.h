@@ -15,6 +15,7 @@ void KERNEL(gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act 
 /* dx *= GELU'(x); active = GELU(x) where not NULL. */
 void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
                            fsfm_act *active);
+extern const fsfm_cpu_cut KERNEL(cut);
 size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
 void KERNEL(product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
 size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);

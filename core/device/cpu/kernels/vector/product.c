@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/product.c - a block of a large product.
+ * core/device/cpu/kernels/vector/product.c - a block of a large product, in vectors.
  *
  * The right factor is packed, a panel of columns at a time, into words along the depth; the left one is read
  * where it lies if its words stand along the depth there, else it is packed too, once a block: into strips of
  * STRIP rows, or, for odd depths in bfloat16, row by row. An element of c is one sum down the depth, rounded
  * once; where the left factor is transposed (gradients of weights, over all tokens) the depth goes by chunks,
  * so that a chunk of both factors stays in cache, and each chunk adds to c. */
+#include "core/device/cpu/kernels/pack.h"
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/tile.h"
-#include "core/device/cpu/kernels/transpose.h"
 
 enum { PANEL = NV * VW, STRIP = 3 * VW, CHUNK = 512 /* words */ };
 _Static_assert(STRIP % MR == 0, "tiles do not reach over strips");
-enum { LINE = 64 /* bytes of a cache line */, AHEAD = 16384 /* bytes, of reads that are asked for */ };
 
-/* The words of a block's depth that are at work: those of the numbers [first, first + count). */
-typedef struct {
-    int64_t first, count, words;
-} depth_chunk;
+/* Each block packs the right factor's panels anew, and the left one too where it is transposed: blocks are
+ * large enough that this is little, and small enough that the left factor's rows come from a near cache. A
+ * multiple of the tiles and panels of any width of vectors. */
+const fsfm_cpu_cut KERNEL(cut) = {
+    .row_step = 48, .column_step = 64, .rows_most = 960, .turned_rows = 384, .turned_columns = 384};
 
 /* The left factor as tiles read it: row i at a + (i / STRIP) strip + (i % STRIP) row. */
 typedef struct {
@@ -36,70 +36,6 @@ size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_bloc
     const int64_t words = chunk_words(p), strips = (row_block + STRIP - 1) / STRIP;
     const int64_t left = p->a_transposed || !are_words(p->a, p->K) ? strips * STRIP * words : 0;
     return (size_t)(PANEL * words + left) * sizeof(word);
-}
-
-/* Asks for size_bytes from where reads or writes will follow: rows lie far apart, which no processor guesses.
- */
-ALWAYS_INLINE void prefetch_row(const void *at, int64_t size_bytes)
-{
-    for (int64_t i = 0; i < size_bytes; i += LINE) __builtin_prefetch((const char *)at + i);
-}
-
-/* Numbers k and k + 1 of row, of count, as a word. */
-ALWAYS_INLINE word word_at(const act *row, int64_t k, int64_t count)
-{
-    word x = 0;
-    memcpy(&x, row + k, (size_t)(count - k < PER_WORD ? count - k : PER_WORD) * sizeof *row);
-    return x;
-}
-
-/* Words across rows even and odd (NULL: there is none), of columns from first on, padded with zeros to width.
- */
-static void pack_edge(const act *even, const act *odd, int64_t first, int64_t columns, int64_t width,
-                      word *out)
-{
-    for (int64_t c = first; c < width; c += VW) {
-        const vf lower = c < columns ? act_load_at(even, c, columns) : (vf){0};
-        const vf upper = c < columns && odd ? act_load_at(odd, c, columns) : (vf){0};
-        words_store(out + c, words_across(lower, upper));
-    }
-}
-
-/* out (words, width) = columns of x (K, stride), padded with zeros; width is a multiple of VW. In strips: one
- * of so many columns after the other, strip words apart. Rows are read as a whole, which is when processors
- * fetch ahead. */
-ALWAYS_INLINE void pack_down(const act *x, int64_t stride, int64_t columns, int64_t width, int64_t strip,
-                             const depth_chunk *depth, word *out)
-{
-    const int64_t step = PER_WORD * stride, row_bytes = columns * (int64_t)sizeof *x;
-    const int64_t ahead = (AHEAD / (PER_WORD * row_bytes) + 1) * step;
-    const act *row = x + depth->first * stride;
-    int64_t left = depth->count;
-    for (; left > 0; left -= PER_WORD, row += step, out += width) {
-        const act *next = left >= PER_WORD ? row + (PER_WORD - 1) * stride : NULL;
-        word *to = out;
-        for (int64_t i = 0; i < PER_WORD; i++) prefetch_row(row + ahead + i * stride, row_bytes);
-        for (int64_t first = 0; first < columns; first += width, to += strip) {
-            const int64_t rest = columns - first;
-            if (next && rest >= width)
-                for (int64_t c = 0; c < width; c += VW)
-                    words_store(to + c, words_zip(row + first + c, next + first + c));
-            else
-                pack_edge(row + first, next ? next + first : NULL, 0, rest, width, to);
-        }
-    }
-}
-
-/* out (words, width) = rows (columns, K) turned round, padded with zeros. */
-static void pack_turned(const act *rows, int64_t K, int64_t columns, int64_t width, word *out)
-{
-    const int64_t words = words_of(K);
-    if (are_words(rows, K))
-        words_transpose((const void *)rows, words, columns, words, out, width);
-    else
-        for (int64_t n = 0; n < width; n++)
-            for (int64_t k = 0; k < words; k++)
-                out[k * width + n] = n < columns ? word_at(rows + n * K, k * PER_WORD, K) : 0;
 }
 
 static void pack_panel(const fsfm_cpu_product *p, const depth_chunk *depth, int64_t column, int64_t columns,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/multiply.c - products of the small matrices of one attention head, in cache. */
+ * core/device/cpu/kernels/vector/multiply.c - products of the small matrices of one attention head, in cache.
+ */
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/tile.h"
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/attention.c - one head of one image, with its scores in cache.
+ * core/device/cpu/kernels/vector/attention.c - one head of one image, with its scores in cache.
  *
  * q, k, v of the head are words already or are packed first, in words (words.h): "rows" (T, Dw) along their
  * channels, the same transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole
  * vectors, w: counted in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows
- * from them, so that the scores of a block stay in the near caches. A bias row holds 0,
- * log(last_multiplicity) at the last key and -inf in the padding; it and the scale are such that scores are
- * logarithms to the base of act_exp(). */
+ * from them, so that the scores of a block stay in the near caches. */
+#include "core/device/cpu/kernels/attention.h"
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/transpose.h"
 
@@ -14,8 +13,8 @@ enum { BLOCK = 48 }; /* even, so that no word reaches over a block's end */
 
 typedef struct {
     int64_t Tq, T, D, Tp, Dp, Dw;
-    float scale, score_scale;
-    float *bias;                                 /* (Tp) */
+    float scale;
+    softmax_keys keys;
     word *q_rows, *dout_rows;                    /* (Tq, Dw) */
     word *rows;                                  /* (T, Dw): k, then v, where they are not turned in place */
     word *k_t, *v_t;                             /* (Dw, Tp) */
@@ -27,19 +26,6 @@ typedef struct {
     float *dk, *dv;                              /* (T, Dp) */
 } head;
 
-static int64_t padded(int64_t count)
-{
-    return (count + VW - 1) / VW * VW;
-}
-
-/* Hands out the next count words of scratch, or only counts them where base is NULL. */
-static void *take(word *base, int64_t *used, int64_t count)
-{
-    word *at = base ? base + *used : NULL;
-    *used += (count + 15) / 16 * 16;
-    return at;
-}
-
 /* Words of the numbers in floats: the floats themselves where they are words already. */
 static word *own_words(float *floats, word *base, int64_t *used, int64_t count)
 {
@@ -50,9 +36,8 @@ static head head_layout(int64_t Tq, int64_t T, int64_t D, bool backward, word *b
 {
     head h = {.Tq = Tq, .T = T, .D = D, .Tp = padded(T), .Dp = padded(D), .Dw = words_of(D)};
     h.scale = 1.0f / sqrtf((float)D);
-    h.score_scale = h.scale / EXP_BASE_LOG;
     *used = 0;
-    h.bias = take(base, used, h.Tp);
+    h.keys = (softmax_keys){h.Tp, h.scale / EXP_BASE_LOG, take(base, used, h.Tp)};
     h.q_rows = take(base, used, Tq * h.Dw);
     h.rows = take(base, used, T * h.Dw);
     h.k_t = take(base, used, h.Dw * h.Tp);
@@ -82,12 +67,6 @@ size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool ba
     int64_t used;
     head_layout(Tq, T, D, backward, NULL, &used);
     return (size_t)used * sizeof(word);
-}
-
-static void set_bias(const head *h, float last_multiplicity)
-{
-    for (int64_t t = 0; t < h->Tp; t++) h->bias[t] = t < h->T ? 0.0f : -INFINITY;
-    h->bias[h->T - 1] = logf(last_multiplicity) / EXP_BASE_LOG;
 }
 
 /* out (T, Dw) = x, from rows of stride. */
@@ -136,27 +115,6 @@ static void pack_pairs(const head *h, int64_t T, const act *x, int64_t stride, w
         }
 }
 
-/* Scores of a row at t. */
-ALWAYS_INLINE vf scores_at(const head *h, const float *p, int64_t t)
-{
-    return vf_load(p + t) * h->score_scale + vf_load(h->bias + t);
-}
-
-/* p_rows = act_exp(scores - largest); sum gets the total. Returns the largest. */
-static float softmax_row(const head *h, const float *p, word *p_rows, float *sum)
-{
-    vf most = vf_set(-INFINITY), total = {0};
-    for (int64_t t = 0; t < h->Tp; t += VW) most = vf_max(most, scores_at(h, p, t));
-    const float largest = vf_largest(most);
-    for (int64_t t = 0; t < h->Tp; t += VW) {
-        const vf e = act_exp(scores_at(h, p, t) - largest);
-        words_along(p_rows, t, e);
-        total += e;
-    }
-    *sum = vf_total(total);
-    return largest;
-}
-
 void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t head_index, void *scratch)
 {
     int64_t used;
@@ -167,7 +125,7 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
     const act *k = (const act *)args->k + key, *v = (const act *)args->v + key;
     act *out = (act *)args->out + image * args->Tq * C + channel;
     float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
-    set_bias(&h, args->last_multiplicity);
+    set_bias(&h.keys, h.T, args->last_multiplicity);
     const word_rows q_rows = rows_of(&h, h.Tq, q, args->q_stride, h.q_rows);
     pack_turned(&h, k, args->kv_stride, h.k_t);
     pack_pairs(&h, h.T, v, args->kv_stride, h.v_pairs);
@@ -178,7 +136,7 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
         (rows, h.Tp, h.Dw, q_rows.at + first * q_rows.row, q_rows.row, 1, h.k_t, h.Tp, h.p, h.Tp, false);
         for (int64_t i = 0; i < rows; i++) {
             float sum;
-            const float largest = softmax_row(&h, h.p + i * h.Tp, h.p_rows + i * Pw, &sum);
+            const float largest = softmax_row(&h.keys, h.p + i * h.Tp, h.p_rows + i * Pw, &sum);
             inverse[i] = 1.0f / sum;
             if (log_sum) log_sum[first + i] = largest * EXP_BASE_LOG + logf(sum);
         }
@@ -189,13 +147,6 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
     }
 }
 
-static float dot_row(const act *x, const act *y, int64_t D)
-{
-    vf sum = {0};
-    for (int64_t d = 0; d < D; d += VW) sum += act_load_at(x, d, D) * act_load_at(y, d, D);
-    return vf_total(sum);
-}
-
 typedef struct {
     float log_sum; /* of the softmax's denominator, to the base of act_exp() */
     float delta;   /* dout . out */
@@ -204,7 +155,7 @@ typedef struct {
 /* e = softmax of the scores in p; d = e (ds - delta), with the gradient of e in ds. */
 ALWAYS_INLINE void softmax_backward(const head *h, int64_t i, int64_t t, row_constants row, vf *e, vf *d)
 {
-    *e = act_exp(scores_at(h, h->p + i * h->Tp, t) - row.log_sum);
+    *e = act_exp(scores_at(&h->keys, h->p + i * h->Tp, t) - row.log_sum);
     *d = *e * (vf_load(h->ds + i * h->Tp + t) - row.delta);
 }
 
@@ -227,20 +178,12 @@ static void softmax_backward_rows(const head *h, int64_t i, int64_t rows, const 
 static void pack_backward(const head *h, const fsfm_attention_backward_args *args, const act *q, const act *k,
                           const act *v, const act *dout)
 {
-    set_bias(h, args->last_multiplicity);
+    set_bias(&h->keys, h->T, args->last_multiplicity);
     pack_turned(h, k, args->kv_stride, h->k_t);
     pack_turned(h, v, args->kv_stride, h->v_t);
     pack_pairs(h, h->T, k, args->kv_stride, h->k_pairs);
     pack_pairs(h, h->Tq, q, args->q_stride, h->q_pairs);
     pack_pairs(h, h->Tq, dout, args->H * args->D, h->dout_pairs);
-}
-
-/* out (T, D), rows of stride, = scale x (T, Dp). */
-static void unpack(const head *h, int64_t T, const float *x, float scale, act *out, int64_t stride)
-{
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t d = 0; d < h->D; d += VW)
-            act_store_at(out + t * stride, vf_load(x + t * h->Dp + d) * scale, d, h->D);
 }
 
 void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head_index,
@@ -272,12 +215,13 @@ void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_
          false);
         for (int64_t i = 0; i < rows; i += PER_WORD) softmax_backward_rows(&h, i, rows, row);
         KERNEL(multiply)(rows, h.Dp, words_of(h.T), h.ds_rows, Pw, 1, h.k_pairs, h.Dp, h.o, h.Dp, false);
-        unpack(&h, rows, h.o, h.scale, (act *)args->dq + query + first * args->q_stride, args->q_stride);
+        unpack_rows(rows, h.D, h.o, h.Dp, h.scale, (act *)args->dq + query + first * args->q_stride,
+                    args->q_stride);
         KERNEL(multiply)
         (h.T, h.Dp, depth, h.ds_pairs, 1, h.Tp, h.q_pairs + first_pair, h.Dp, h.dk, h.Dp, first > 0);
         KERNEL(multiply)
         (h.T, h.Dp, depth, h.p_pairs, 1, h.Tp, h.dout_pairs + first_pair, h.Dp, h.dv, h.Dp, first > 0);
     }
-    unpack(&h, h.T, h.dk, h.scale, (act *)args->dk + key, args->kv_stride);
-    unpack(&h, h.T, h.dv, 1.0f, (act *)args->dv + key, args->kv_stride);
+    unpack_rows(h.T, h.D, h.dk, h.Dp, h.scale, (act *)args->dk + key, args->kv_stride);
+    unpack_rows(h.T, h.D, h.dv, h.Dp, 1.0f, (act *)args->dv + key, args->kv_stride);
 }

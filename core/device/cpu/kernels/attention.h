@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * core/device/cpu/kernels/attention.h - what attention is made of, whatever its products are made of. */
+#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_ATTENTION_H
+#define FSFM_CORE_DEVICE_CPU_KERNELS_ATTENTION_H
+
+#include "core/device/cpu/kernels/words.h"
+
+ALWAYS_INLINE int64_t padded(int64_t count)
+{
+    return (count + VW - 1) / VW * VW;
+}
+
+/* Hands out the next count words of scratch, or only counts them where base is NULL. */
+static inline void *take(word *base, int64_t *used, int64_t count)
+{
+    word *at = base ? base + *used : NULL;
+    *used += (count + 15) / 16 * 16;
+    return at;
+}
+
+/* Keys of a softmax: Tp of them with the padding; a bias row holds 0, log(last_multiplicity) at the last key
+ * and -inf in the padding; it and the scale are such that scores are logarithms to the base of act_exp(). */
+typedef struct {
+    int64_t Tp;
+    float scale;
+    float *bias; /* (Tp) */
+} softmax_keys;
+
+static inline void set_bias(const softmax_keys *keys, int64_t T, float last_multiplicity)
+{
+    for (int64_t t = 0; t < keys->Tp; t++) keys->bias[t] = t < T ? 0.0f : -INFINITY;
+    keys->bias[T - 1] = logf(last_multiplicity) / EXP_BASE_LOG;
+}
+
+/* Scores of a row at t. */
+ALWAYS_INLINE vf scores_at(const softmax_keys *keys, const float *p, int64_t t)
+{
+    return vf_load(p + t) * keys->scale + vf_load(keys->bias + t);
+}
+
+/* p_rows = act_exp(scores - largest); sum gets the total. Returns the largest. */
+static inline float softmax_row(const softmax_keys *keys, const float *p, word *p_rows, float *sum)
+{
+    vf most = vf_set(-INFINITY), total = {0};
+    for (int64_t t = 0; t < keys->Tp; t += VW) most = vf_max(most, scores_at(keys, p, t));
+    const float largest = vf_largest(most);
+    for (int64_t t = 0; t < keys->Tp; t += VW) {
+        const vf e = act_exp(scores_at(keys, p, t) - largest);
+        words_along(p_rows, t, e);
+        total += e;
+    }
+    *sum = vf_total(total);
+    return largest;
+}
+
+static inline float dot_row(const act *x, const act *y, int64_t D)
+{
+    vf sum = {0};
+    for (int64_t d = 0; d < D; d += VW) sum += act_load_at(x, d, D) * act_load_at(y, d, D);
+    return vf_total(sum);
+}
+
+/* out (T, D), rows of stride, = scale x, rows of x_row. */
+static inline void unpack_rows(int64_t T, int64_t D, const float *x, int64_t x_row, float scale, act *out,
+                               int64_t stride)
+{
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t d = 0; d < D; d += VW)
+            act_store_at(out + t * stride, vf_load(x + t * x_row + d) * scale, d, D);
+}
+
+#endif
