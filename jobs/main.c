@@ -22,7 +22,9 @@ static void print_usage(FILE *stream)
     fputs("usage: fsfm COMMAND [argument ...]\n\ncommands:\n", stream);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\nfsfm COMMAND --help: a command's arguments\nfsfm --version: what this program is made of\n",
+    fputs("\nfsfm COMMAND --help: a command's arguments\n"
+          "fsfm --version: what this program is made of, and the device that it would use\n\n"
+          "GPUs are experimental: the CUDA backend has passed its tests on an emulated device only.\n",
           stream);
 }
 
