@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +115,21 @@ bool fsfm_json_find_int(const char *bytes, size_t size_bytes, const char *key, i
     errno = 0;
     const long long number = strtoll(digits, &end, 10);
     if (errno != 0 || *end != 0) return false;
+    *out = number;
+    return true;
+}
+
+bool fsfm_json_find_real(const char *bytes, size_t size_bytes, const char *key, double *out)
+{
+    char digits[64], *end = NULL;
+    piece value;
+    if (!scan_object(bytes, size_bytes, key, &value) || value.size_bytes == 0 ||
+        value.size_bytes >= sizeof digits)
+        return false;
+    memcpy(digits, value.at, value.size_bytes);
+    digits[value.size_bytes] = 0;
+    const double number = strtod(digits, &end);
+    if (end == digits || *end != 0 || !isfinite(number)) return false;
     *out = number;
     return true;
 }

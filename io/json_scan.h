@@ -13,5 +13,7 @@ bool fsfm_json_is_object(const char *bytes, size_t size_bytes);
 /* The value of key at the top of an object: true if there is one of that type that fits. Text with escapes
  * does not. */
 bool fsfm_json_find_int(const char *bytes, size_t size_bytes, const char *key, int64_t *out);
+/* Any number that is finite; null is none. */
+bool fsfm_json_find_real(const char *bytes, size_t size_bytes, const char *key, double *out);
 bool fsfm_json_find_text(const char *bytes, size_t size_bytes, const char *key, char *out, size_t out_bytes);
 #endif

@@ -355,3 +355,27 @@ void fsfm_run_lock_release(fsfm_run_lock **lock)
     free(l);
     *lock = NULL;
 }
+
+bool fsfm_run_lock_is_held(const char *folder, double stale_s, char holder[384])
+{
+    char path[PATH_BYTES], line[FSFM_LOCK_LINE_BYTES];
+    struct stat info;
+    fsfm_lock_holder self, found;
+    holder[0] = '\0';
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path) return false;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const ssize_t n = pread(fd, line, sizeof line, 0);
+    const bool has_age = fstat(fd, &info) == 0;
+    close(fd);
+    if (!has_age || fsfm_clock_unix_s() - seconds(info.st_mtim) >= stale_s) return false;
+    if (n <= 0 || !fsfm_lock_holder_read(line, (size_t)n, &found)) {
+        snprintf(holder, 384, "somebody whose lock cannot be read");
+        return true;
+    }
+    fsfm_lock_holder_self(&self);
+    if (fsfm_lock_holder_is_gone(&found, &self)) return false;
+    snprintf(holder, 384, "host %s, pid %lld%s%s%s", found.host, (long long)found.pid,
+             found.job[0] ? " (job " : "", found.job, found.job[0] ? ")" : "");
+    return true;
+}

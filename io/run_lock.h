@@ -27,4 +27,9 @@ bool fsfm_run_lock_is_lost(fsfm_run_lock *lock);
 /* The same, after a look at the file now. */
 bool fsfm_run_lock_look(fsfm_run_lock *lock);
 void fsfm_run_lock_release(fsfm_run_lock **lock); /* accepts NULL */
+
+/* Whether somebody holds the lock of folder now, found by looking alone: nothing is written, so its age is
+ * taken by this machine's clock. holder gets "host H, pid P (job J)", or "" where nobody does. Asks SLURM, as
+ * taking does. */
+bool fsfm_run_lock_is_held(const char *folder, double stale_s, char holder[384]);
 #endif

@@ -64,19 +64,31 @@ static bool read_answer(int in, char *text, size_t room, double timeout_s)
     return true;
 }
 
-bool fsfm_slurm_job_is_gone(const char *job, double timeout_s)
+typedef enum { JOB_UNKNOWN, JOB_GONE, JOB_THERE } job_state;
+
+static job_state ask(const char *job, double timeout_s)
 {
     char answer[1024] = "";
     pid_t pid = 0;
     int out = -1, state = 0;
-    if (!job[0] || !start_squeue(job, &pid, &out)) return false;
+    if (!job[0] || !start_squeue(job, &pid, &out)) return JOB_UNKNOWN;
     const bool answered = read_answer(out, answer, sizeof answer, timeout_s);
     close(out);
     if (!answered) kill(pid, SIGKILL);
     while (waitpid(pid, &state, 0) < 0 && errno == EINTR) {}
-    if (!answered || !WIFEXITED(state)) return false;
+    if (!answered || !WIFEXITED(state)) return JOB_UNKNOWN;
     /* A job that ended a while ago is unknown to SLURM, which is an error to squeue; one that just ended is
      * an empty list. */
-    if (WEXITSTATUS(state) == 0) return answer[strspn(answer, " \t\n")] == 0;
-    return strstr(answer, "Invalid job id") != NULL;
+    if (WEXITSTATUS(state) == 0) return answer[strspn(answer, " \t\n")] == 0 ? JOB_GONE : JOB_THERE;
+    return strstr(answer, "Invalid job id") ? JOB_GONE : JOB_UNKNOWN;
+}
+
+bool fsfm_slurm_job_is_gone(const char *job, double timeout_s)
+{
+    return ask(job, timeout_s) == JOB_GONE;
+}
+
+bool fsfm_slurm_job_is_there(const char *job, double timeout_s)
+{
+    return ask(job, timeout_s) == JOB_THERE;
 }

@@ -55,6 +55,12 @@ fsfm_status fsfm_settings_load(const char *file, int override_count, char *const
 typedef struct {
     const char *option, *key, *value; /* "--preset", "model.preset", "vit_s16" */
 } fsfm_settings_word;
+/* As fsfm_settings_load(), with words between the file and the overrides: each is a known key's value from
+ * elsewhere, and option, which names the place ("sweep.yaml:4:16: mask.ratio"), begins its messages. */
+FSFM_MUST_USE
+fsfm_status fsfm_settings_load_words(const char *file, const fsfm_settings_word *words, int word_count,
+                                     int override_count, char *const *overrides, fsfm_settings *out,
+                                     char warning[256], fsfm_error *err);
 /* The same without a file: the defaults, changed by words. Errors read "--preset: expected ..., found ...".
  */
 FSFM_MUST_USE

@@ -31,6 +31,7 @@ const char *fsfm_places_later(const fsfm_places *places, const char *a, const ch
     const fsfm_place *pa = &places->of_key[fsfm_settings_number(a, NULL, NULL)];
     const fsfm_place *pb = &places->of_key[fsfm_settings_number(b, NULL, NULL)];
     if (pa->argument != pb->argument) return pa->argument > pb->argument ? a : b;
+    if (pa->word != pb->word) return pa->word > pb->word ? a : b;
     if (pa->line != pb->line) return pa->line > pb->line ? a : b;
     return pa->column > pb->column ? a : b;
 }
@@ -202,9 +203,24 @@ static fsfm_status load_override(loader *l, int argument, const char *word)
         fail_unknown(key, l->err);
         return fsfm_context(l->err, "argument %d", argument);
     }
-    l->places.of_key[fsfm_settings_number(key, NULL, NULL)].argument = argument;
+    l->places.of_key[fsfm_settings_number(key, NULL, NULL)] = (fsfm_place){.argument = argument};
     if (set_word(option, owner, equals + 1, l->err) != FSFM_OK)
         return fsfm_places_context(&l->places, key, l->err);
+    return FSFM_OK;
+}
+
+/* Options of a command, or of a file that is not the configuration, that stand for keys. */
+static fsfm_status load_words(loader *l, const fsfm_settings_word *words, int count)
+{
+    for (int i = 0; i < count; i++) {
+        void *owner = NULL;
+        const fsfm_option *option = fsfm_settings_find(l->settings, words[i].key, &owner, NULL);
+        FSFM_ASSERT(option);
+        l->places.of_key[fsfm_settings_number(words[i].key, NULL, NULL)] =
+            (fsfm_place){.option = words[i].option, .word = i + 1};
+        if (set_word(option, owner, words[i].value, l->err) != FSFM_OK)
+            return fsfm_places_context(&l->places, words[i].key, l->err);
+    }
     return FSFM_OK;
 }
 
@@ -220,9 +236,15 @@ static void set_defaults(loader *l)
     FSFM_ASSERT(keys <= FSFM_KEYS_MAX);
 }
 
-/* Defaults, then the document, then the overrides, then the checks. */
-static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, int override_count, char *const *overrides,
-                            char warning[256])
+/* What is laid over a document. */
+typedef struct {
+    const fsfm_settings_word *words;
+    int word_count, override_count;
+    char *const *overrides;
+} layers;
+
+/* Defaults, then the document, then the words, then the overrides, then the checks. */
+static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, const layers *over, char warning[256])
 {
     set_defaults(l);
     if (root->kind != FSFM_YAML_MAP)
@@ -230,13 +252,14 @@ static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, int override_
                          "%s:%d:%d: expected sections (run, data, model, ...), found %s", l->places.file,
                          root->line, root->column, kind_name(root));
     FSFM_TRY(load_section(l, "", root));
-    for (int i = 0; i < override_count; i++) FSFM_TRY(load_override(l, i + 1, overrides[i]));
+    FSFM_TRY(load_words(l, over->words, over->word_count));
+    for (int i = 0; i < over->override_count; i++) FSFM_TRY(load_override(l, i + 1, over->overrides[i]));
     return fsfm_settings_check(&l->places, l->settings, warning, l->err);
 }
 
 /* text NULL: reads file, whose trouble is the user's input here. */
-static fsfm_status load(const char *file, const char *text, int override_count, char *const *overrides,
-                        fsfm_settings *out, char warning[256], fsfm_error *err)
+static fsfm_status load(const char *file, const char *text, const layers *over, fsfm_settings *out,
+                        char warning[256], fsfm_error *err)
 {
     loader l = {.settings = out, .places.file = file, .err = err};
     fsfm_yaml *yaml = NULL;
@@ -244,7 +267,7 @@ static fsfm_status load(const char *file, const char *text, int override_count, 
     fsfm_status st =
         text ? fsfm_yaml_parse(file, text, strlen(text), &yaml, err) : fsfm_yaml_read(file, &yaml, err);
     if (st != FSFM_OK) return st == FSFM_ERR_MEMORY ? st : (err->status = FSFM_ERR_ARG);
-    st = load_all(&l, fsfm_yaml_root(yaml), override_count, overrides, warning);
+    st = load_all(&l, fsfm_yaml_root(yaml), over, warning);
     fsfm_yaml_free(&yaml);
     return st;
 }
@@ -252,13 +275,22 @@ static fsfm_status load(const char *file, const char *text, int override_count, 
 fsfm_status fsfm_settings_load(const char *file, int override_count, char *const *overrides,
                                fsfm_settings *out, char warning[256], fsfm_error *err)
 {
-    return load(file, NULL, override_count, overrides, out, warning, err);
+    return load(file, NULL, &(layers){.override_count = override_count, .overrides = overrides}, out, warning,
+                err);
+}
+
+fsfm_status fsfm_settings_load_words(const char *file, const fsfm_settings_word *words, int word_count,
+                                     int override_count, char *const *overrides, fsfm_settings *out,
+                                     char warning[256], fsfm_error *err)
+{
+    const layers over = {words, word_count, override_count, overrides};
+    return load(file, NULL, &over, out, warning, err);
 }
 
 fsfm_status fsfm_settings_load_text(const char *name, const char *text, fsfm_settings *out, fsfm_error *err)
 {
     char warning[256];
-    return load(name, text, 0, NULL, out, warning, err);
+    return load(name, text, &(layers){0}, out, warning, err);
 }
 
 fsfm_status fsfm_settings_from_options(const fsfm_settings_word *words, int count, fsfm_settings *out,
@@ -267,14 +299,6 @@ fsfm_status fsfm_settings_from_options(const fsfm_settings_word *words, int coun
     loader l = {.settings = out, .places.file = "default", .err = err};
     char warning[256] = "";
     set_defaults(&l);
-    for (int i = 0; i < count; i++) {
-        void *owner = NULL;
-        const fsfm_option *option = fsfm_settings_find(out, words[i].key, &owner, NULL);
-        FSFM_ASSERT(option);
-        l.places.of_key[fsfm_settings_number(words[i].key, NULL, NULL)] =
-            (fsfm_place){.option = words[i].option, .argument = i + 1};
-        if (fsfm_option_set(option, owner, words[i].value, err) != FSFM_OK)
-            return fsfm_places_context(&l.places, words[i].key, err);
-    }
+    FSFM_TRY(load_words(&l, words, count));
     return fsfm_settings_check(&l.places, out, warning, err);
 }

@@ -10,7 +10,8 @@ enum { FSFM_KEYS_MAX = 128 };
 
 typedef struct {
     const char *option; /* "--preset": an option that stands for the key; NULL: none */
-    int argument;       /* number of the override or option, from 1; 0: none */
+    int word;           /* number of that option, from 1; 0: none */
+    int argument;       /* number of the override, from 1; 0: none */
     int line, column;   /* in the file; 0: not there */
 } fsfm_place;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * io/run_lock.h: one process at a time; locks of the dead and the silent are taken over, by one candidate. */
 #include "io/run_lock.h"
+#include "io/slurm_job.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -274,6 +275,47 @@ static void slurm_says_whether_the_job_lives(void **state)
     free(old_path);
 }
 
+/* Looking says the same as taking would, and leaves nothing behind. */
+static void looking_finds_the_holder(void **state)
+{
+    (void)state;
+    fsfm_run_lock *lock = NULL;
+    fsfm_error err;
+    char holder[384], text[300], host[256] = "", *old_path = strdup(getenv("PATH")), path[4096];
+    fsfm_lock_holder other = elsewhere();
+    gethostname(host, sizeof host - 1);
+    assert_false(fsfm_run_lock_is_held(folder, 60.0, holder));
+    assert_string_equal(holder, "");
+    take(&usual, &lock);
+    assert_true(fsfm_run_lock_is_held(folder, 60.0, holder));
+    snprintf(text, sizeof text, "host %s, pid %d", host, getpid());
+    assert_string_equal(holder, text);
+    assert_int_equal(count_files(), 1);
+    fsfm_run_lock_release(&lock);
+    snprintf(other.job, sizeof other.job, "77_3");
+    write_lock(&other, 50.0);
+    assert_true(fsfm_run_lock_is_held(folder, 60.0, holder));
+    assert_string_equal(holder, "host node17, pid 4242 (job 77_3)");
+    write_lock(&other, 61.0);
+    assert_false(fsfm_run_lock_is_held(folder, 60.0, holder));
+    assert_ok(fsfm_file_write(lock_path, "{\"host\"", 7, &err), &err);
+    assert_true(fsfm_run_lock_is_held(folder, 60.0, holder));
+    write_lock(&other, 1.0);
+    snprintf(path, sizeof path, "%s:%s", folder, old_path);
+    setenv("PATH", path, 1);
+    write_squeue("exit 0");
+    assert_false(fsfm_run_lock_is_held(folder, 60.0, holder));
+    assert_false(fsfm_slurm_job_is_there("77_3", 10.0));
+    write_squeue("echo PENDING");
+    assert_true(fsfm_slurm_job_is_there("77_3", 10.0));
+    assert_false(fsfm_slurm_job_is_there("", 10.0));
+    write_squeue("exit 1"); /* nobody knows */
+    assert_false(fsfm_slurm_job_is_there("77_3", 10.0));
+    assert_false(fsfm_slurm_job_is_gone("77_3", 10.0));
+    setenv("PATH", old_path, 1);
+    free(old_path);
+}
+
 static void requeued_job_takes_over_its_own_lock(void **state)
 {
     (void)state;
@@ -417,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(number_used_again_is_not_the_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(silent_lock_is_taken_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slurm_says_whether_the_job_lives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(looking_finds_the_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requeued_job_takes_over_its_own_lock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lock_is_renewed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lost_lock_is_noticed, set_up, tear_down),

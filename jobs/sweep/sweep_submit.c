@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/sweep/sweep_submit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "jobs/sweep/sweep_child.h"
+#include "jobs/sweep/sweep_list.h"
+
+typedef struct {
+    const fsfm_sweep *sweep;
+    const fsfm_sweep_submit_options *options;
+    int count, *run; /* those that are submitted */
+    char *self;
+    char here[FSFM_SWEEP_PATH], logs[FSFM_SWEEP_PATH], script[FSFM_SWEEP_PATH]; /* absolute but for script */
+} submission;
+
+/* As one word of a shell. */
+static void put_quoted(FILE *stream, const char *word)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+    if (*word && word[strspn(word, safe)] == '\0') {
+        fputs(word, stream);
+        return;
+    }
+    fputc('\'', stream);
+    for (const char *c = word; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, stream);
+    fputc('\'', stream);
+}
+
+/* Behind the # of the first line. */
+static void put_directives(FILE *stream, const fsfm_sweep_submit_options *options)
+{
+    fprintf(stream, "SBATCH --nodes=%" PRId64 "\n#SBATCH --ntasks-per-node=%" PRId64, options->nodes,
+            options->ranks_per_node);
+    if (options->cpus_per_rank) fprintf(stream, "\n#SBATCH --cpus-per-task=%" PRId64, options->cpus_per_rank);
+    if (options->gpus_per_node) fprintf(stream, "\n#SBATCH --gpus-per-node=%" PRId64, options->gpus_per_node);
+    if (options->time) fprintf(stream, "\n#SBATCH --time=%s", options->time);
+    for (int i = 0; i < options->extra_count; i++) fprintf(stream, "\n#SBATCH %s", options->extra[i]);
+}
+
+/* fsfm sweep run SWEEP.yaml key=value ... */
+static void put_command(FILE *stream, const submission *s)
+{
+    put_quoted(stream, s->self);
+    fputs(" sweep run ", stream);
+    put_quoted(stream, s->sweep->file);
+    for (int i = 0; i < s->options->override_count; i++) {
+        fputc(' ', stream);
+        put_quoted(stream, s->options->overrides[i]);
+    }
+}
+
+static void put_ids(FILE *stream, const submission *s)
+{
+    for (int i = 0; i < s->count; i++) fprintf(stream, "%s%s", i ? " " : "", s->sweep->run[s->run[i]].id);
+}
+
+static void put_value(FILE *stream, const submission *s, const char *name, size_t length)
+{
+    static const char *const names[] = {"NAME", "ARRAY", "LOGS", "SBATCH", "IDS", "COMMAND", "FOLDER"};
+    size_t which = 0;
+    while (which < sizeof names / sizeof *names &&
+           (strlen(names[which]) != length || strncmp(names[which], name, length) != 0))
+        which++;
+    switch (which) {
+    case 0: put_quoted(stream, s->sweep->name); break;
+    case 1:
+        fprintf(stream, "0-%d", s->count - 1);
+        if (s->options->at_once) fprintf(stream, "%%%" PRId64, s->options->at_once);
+        break;
+    case 2: fputs(s->logs, stream); break;
+    case 3: put_directives(stream, s->options); break;
+    case 4: put_ids(stream, s); break;
+    case 5: put_command(stream, s); break;
+    case 6: put_quoted(stream, s->here); break;
+    default: FSFM_ASSERT(which < sizeof names / sizeof *names); /* jobs/slurm/sweep.sbatch has another */
+    }
+}
+
+/* The script with its {{NAMES}} filled in; owned. */
+static fsfm_status make_script(const submission *s, char **out, size_t *size_bytes, fsfm_error *err)
+{
+    const char *at = fsfm_sweep_script, *open;
+    *out = NULL;
+    FILE *stream = open_memstream(out, size_bytes);
+    if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
+    while ((open = strstr(at, "{{"))) {
+        const char *close = strstr(open, "}}");
+        FSFM_ASSERT(close);
+        fwrite(at, 1, (size_t)(open - at), stream);
+        put_value(stream, s, open + 2, (size_t)(close - open - 2));
+        at = close + 2;
+    }
+    fputs(at, stream);
+    if (fclose(stream) == 0) return FSFM_OK;
+    free(*out);
+    *out = NULL;
+    return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
+}
+
+/* What sbatch says, its first line; the exit code is that of sbatch, 127 where there is none. */
+static fsfm_status call_sbatch(const char *script, char answer[256], fsfm_error *err)
+{
+    char *command = NULL, rest[256];
+    size_t size_bytes = 0;
+    answer[0] = '\0';
+    FILE *stream = open_memstream(&command, &size_bytes);
+    if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a command");
+    fputs("exec 2>&1; sbatch --parsable ", stream);
+    put_quoted(stream, script);
+    const bool is_whole = fclose(stream) == 0;
+    FILE *pipe = is_whole ? popen(command, "re") : NULL;
+    const int reason = errno;
+    free(command);
+    if (!pipe) return fsfm_fail(err, FSFM_ERR_IO, "sbatch cannot be started: %s", strerror(reason));
+    if (!fgets(answer, 256, pipe)) answer[0] = '\0';
+    while (fgets(rest, sizeof rest, pipe)) {} /* to its end, or sbatch could not write */
+    const int state = pclose(pipe);
+    answer[strcspn(answer, "\n")] = '\0';
+    if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return FSFM_OK;
+    if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
+        return fsfm_fail(
+            err, FSFM_ERR_IO,
+            "sbatch is not there: expected a machine that submits to SLURM (--dry-run only writes the "
+            "script, `fsfm sweep run` runs here)");
+    return fsfm_fail(err, FSFM_ERR_IO, "sbatch refuses %s: %s", script, *answer ? answer : "without a word");
+}
+
+/* So that the same run is not submitted again while the job waits. */
+static fsfm_status note_jobs(const submission *s, const char *job, fsfm_error *err)
+{
+    for (int i = 0; i < s->count; i++) {
+        const fsfm_sweep_run *run = &s->sweep->run[s->run[i]];
+        char folder[FSFM_SWEEP_PATH], path[FSFM_SWEEP_PATH], text[96];
+        FSFM_TRY(fsfm_path_join(folder, sizeof folder, run->folder, "sweep", err));
+        FSFM_TRY(fsfm_folder_make(folder, err));
+        FSFM_TRY(fsfm_path_join(path, sizeof path, folder, "job", err));
+        snprintf(text, sizeof text, "%.*s_%d\n", (int)strcspn(job, ";"), job, i);
+        FSFM_TRY(fsfm_file_write(path, text, strlen(text), err));
+    }
+    return FSFM_OK;
+}
+
+/* The runs that are left, and which are not, told. */
+static fsfm_status choose(submission *s, fsfm_log *log, fsfm_error *err)
+{
+    fsfm_run_status *status = NULL;
+    char summary[256];
+    FSFM_TRY(fsfm_sweep_look(s->sweep, true, &status, err));
+    s->run = calloc((size_t)s->sweep->run_count, sizeof *s->run);
+    for (int run = 0; s->run && run < s->sweep->run_count; run++) {
+        const fsfm_run_state state = status[run].state;
+        const bool is_left = state != FSFM_RUN_DONE && state != FSFM_RUN_RUNNING &&
+                             state != FSFM_RUN_QUEUED &&
+                             !(state == FSFM_RUN_FAILED && s->options->skips_failed);
+        if (is_left) s->run[s->count++] = run;
+    }
+    fsfm_log_line(log, "%s", fsfm_sweep_summary(s->sweep, status, summary));
+    free(status);
+    return s->run ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d runs", s->sweep->run_count);
+}
+
+static fsfm_status find_places(submission *s, fsfm_error *err)
+{
+    char folder[FSFM_SWEEP_PATH], name[FSFM_TEXT_SIZE];
+    FSFM_TRY(fsfm_child_self(&s->self, err));
+    if (!getcwd(s->here, sizeof s->here))
+        return fsfm_fail(err, FSFM_ERR_IO, "the working folder: %s", strerror(errno));
+    if (s->sweep->folder[0] == '/')
+        FSFM_TRY(fsfm_path_join(folder, sizeof folder, s->sweep->folder, "", err));
+    else
+        FSFM_TRY(fsfm_path_join(folder, sizeof folder, s->here, s->sweep->folder, err));
+    FSFM_TRY(fsfm_path_join(s->logs, sizeof s->logs, folder, "slurm", err));
+    if (strpbrk(s->logs, "\"%\\"))
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "run.dir: expected a path without \", %% and \\ for SLURM, found %s",
+                         s->sweep->folder);
+    FSFM_TRY(fsfm_folder_make(s->logs, err));
+    snprintf(name, sizeof name, "%s.sbatch", s->sweep->name);
+    return fsfm_path_join(s->script, sizeof s->script, s->sweep->folder, name, err);
+}
+
+static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
+{
+    char *text = NULL, job[256];
+    size_t size_bytes = 0;
+    FSFM_TRY(find_places(s, err));
+    FSFM_TRY(make_script(s, &text, &size_bytes, err));
+    fsfm_status st = fsfm_file_write(s->script, text, size_bytes, err);
+    if (st == FSFM_OK && s->options->is_dry) {
+        fsfm_log_line(log, "%d task%s would be submitted by %s:", s->count, s->count == 1 ? "" : "s",
+                      s->script);
+        fwrite(text, 1, size_bytes, stdout);
+    }
+    free(text);
+    if (st != FSFM_OK || s->options->is_dry) return st;
+    FSFM_TRY(call_sbatch(s->script, job, err));
+    fsfm_log_line(log, "submitted %d task%s as job %s, %s", s->count, s->count == 1 ? "" : "s", job,
+                  s->script);
+    return note_jobs(s, job, err);
+}
+
+fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
+                              fsfm_log *log, fsfm_error *err)
+{
+    submission s = {.sweep = sweep, .options = options};
+    fsfm_status st = choose(&s, log, err);
+    if (st == FSFM_OK && s.count == 0)
+        fsfm_log_line(log, "nothing is left to submit");
+    else if (st == FSFM_OK)
+        st = submit(&s, log, err);
+    free(s.run);
+    free(s.self);
+    return st;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jobs/sweep/sweep_submit.h - the runs that are left, as one SLURM array. */
+#ifndef FSFM_JOBS_SWEEP_SWEEP_SUBMIT_H
+#define FSFM_JOBS_SWEEP_SWEEP_SUBMIT_H
+
+#include "core/base/log.h"
+#include "jobs/sweep/sweep.h"
+
+enum { FSFM_SUBMIT_EXTRA_MAX = 32 };
+
+typedef struct {
+    int64_t nodes, ranks_per_node;                 /* of a run */
+    int64_t gpus_per_node, cpus_per_rank, at_once; /* 0: not said */
+    const char *time;                              /* NULL: the site's */
+    int extra_count;
+    const char *extra[FSFM_SUBMIT_EXTRA_MAX]; /* more options of sbatch */
+    bool skips_failed, is_dry;
+    int override_count;
+    char *const *overrides;
+} fsfm_sweep_submit_options;
+
+/* Writes FOLDER/NAME.sbatch for the runs that are neither done nor running nor queued, and gives it to
+ * sbatch; is_dry: prints it instead. Nothing is left: says so. */
+FSFM_MUST_USE
+fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
+                              fsfm_log *log, fsfm_error *err);
+/* The script in jobs/slurm/sweep.sbatch, which the build puts into the program. */
+extern const char fsfm_sweep_script[];
+#endif
