@@ -33,7 +33,7 @@ fsfm_status fsfm_command_end(fsfm_comm **comm, fsfm_status st, fsfm_error *err);
 
 extern const fsfm_command fsfm_command_config, fsfm_command_synth, fsfm_command_pack, fsfm_command_inspect,
     fsfm_command_mask, fsfm_command_pretrain, fsfm_command_verify, fsfm_command_bench, fsfm_command_plan,
-    fsfm_command_sweep;
+    fsfm_command_sweep, fsfm_command_submit;
 
 /* Arguments: "--name value" or "--name=value" among words. */
 typedef struct {

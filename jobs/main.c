@@ -13,7 +13,7 @@
 static const fsfm_command *const commands[] = {
     &fsfm_command_config, &fsfm_command_synth, &fsfm_command_pack,     &fsfm_command_inspect,
     &fsfm_command_mask,   &fsfm_command_plan,  &fsfm_command_pretrain, &fsfm_command_verify,
-    &fsfm_command_bench,  &fsfm_command_sweep,
+    &fsfm_command_bench,  &fsfm_command_sweep, &fsfm_command_submit,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/file.h"
+#include "jobs/submit/batch.h"
 #include "jobs/sweep/sweep_child.h"
 #include "jobs/sweep/sweep_list.h"
 
@@ -20,19 +20,6 @@ typedef struct {
     char *self;
     char here[FSFM_SWEEP_PATH], logs[FSFM_SWEEP_PATH], script[FSFM_SWEEP_PATH]; /* absolute but for script */
 } submission;
-
-/* As one word of a shell. */
-static void put_quoted(FILE *stream, const char *word)
-{
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
-    if (*word && word[strspn(word, safe)] == '\0') {
-        fputs(word, stream);
-        return;
-    }
-    fputc('\'', stream);
-    for (const char *c = word; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, stream);
-    fputc('\'', stream);
-}
 
 /* Behind the # of the first line. */
 static void put_directives(FILE *stream, const fsfm_sweep_submit_options *options)
@@ -48,12 +35,12 @@ static void put_directives(FILE *stream, const fsfm_sweep_submit_options *option
 /* fsfm sweep run SWEEP.yaml key=value ... */
 static void put_command(FILE *stream, const submission *s)
 {
-    put_quoted(stream, s->self);
+    fsfm_batch_put_quoted(stream, s->self);
     fputs(" sweep run ", stream);
-    put_quoted(stream, s->sweep->file);
+    fsfm_batch_put_quoted(stream, s->sweep->file);
     for (int i = 0; i < s->options->override_count; i++) {
         fputc(' ', stream);
-        put_quoted(stream, s->options->overrides[i]);
+        fsfm_batch_put_quoted(stream, s->options->overrides[i]);
     }
 }
 
@@ -70,7 +57,7 @@ static void put_value(FILE *stream, const submission *s, const char *name, size_
            (strlen(names[which]) != length || strncmp(names[which], name, length) != 0))
         which++;
     switch (which) {
-    case 0: put_quoted(stream, s->sweep->name); break;
+    case 0: fsfm_batch_put_quoted(stream, s->sweep->name); break;
     case 1:
         fprintf(stream, "0-%d", s->count - 1);
         if (s->options->at_once) fprintf(stream, "%%%" PRId64, s->options->at_once);
@@ -79,7 +66,7 @@ static void put_value(FILE *stream, const submission *s, const char *name, size_
     case 3: put_directives(stream, s->options); break;
     case 4: put_ids(stream, s); break;
     case 5: put_command(stream, s); break;
-    case 6: put_quoted(stream, s->here); break;
+    case 6: fsfm_batch_put_quoted(stream, s->here); break;
     default: FSFM_ASSERT(which < sizeof names / sizeof *names); /* jobs/slurm/sweep.sbatch has another */
     }
 }
@@ -103,34 +90,6 @@ static fsfm_status make_script(const submission *s, char **out, size_t *size_byt
     free(*out);
     *out = NULL;
     return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
-}
-
-/* What sbatch says, its first line; the exit code is that of sbatch, 127 where there is none. */
-static fsfm_status call_sbatch(const char *script, char answer[256], fsfm_error *err)
-{
-    char *command = NULL, rest[256];
-    size_t size_bytes = 0;
-    answer[0] = '\0';
-    FILE *stream = open_memstream(&command, &size_bytes);
-    if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a command");
-    fputs("exec 2>&1; sbatch --parsable ", stream);
-    put_quoted(stream, script);
-    const bool is_whole = fclose(stream) == 0;
-    FILE *pipe = is_whole ? popen(command, "re") : NULL;
-    const int reason = errno;
-    free(command);
-    if (!pipe) return fsfm_fail(err, FSFM_ERR_IO, "sbatch cannot be started: %s", strerror(reason));
-    if (!fgets(answer, 256, pipe)) answer[0] = '\0';
-    while (fgets(rest, sizeof rest, pipe)) {} /* to its end, or sbatch could not write */
-    const int state = pclose(pipe);
-    answer[strcspn(answer, "\n")] = '\0';
-    if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return FSFM_OK;
-    if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
-        return fsfm_fail(
-            err, FSFM_ERR_IO,
-            "sbatch is not there: expected a machine that submits to SLURM (--dry-run only writes the "
-            "script, `fsfm sweep run` runs here)");
-    return fsfm_fail(err, FSFM_ERR_IO, "sbatch refuses %s: %s", script, *answer ? answer : "without a word");
 }
 
 /* So that the same run is not submitted again while the job waits. */
@@ -201,7 +160,7 @@ static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
     }
     free(text);
     if (st != FSFM_OK || s->options->is_dry) return st;
-    FSFM_TRY(call_sbatch(s->script, job, err));
+    FSFM_TRY(fsfm_batch_submit(s->script, "`fsfm sweep run` runs here", job, err));
     fsfm_log_line(log, "submitted %d task%s as job %s, %s", s->count, s->count == 1 ? "" : "s", job,
                   s->script);
     return note_jobs(s, job, err);

@@ -2,13 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # A sweep of twelve runs as one array on a real SLURM: two are broken on purpose, one is told to stop and is requeued, the
 # array is cancelled half-way, and submitting again finishes it. Nothing that was done runs again. Skipped without SLURM.
-command -v sbatch >/dev/null && sinfo -h >/dev/null 2>&1 || exit 77
-. "$SOURCE/tests/support/runs.sh" || exit 1
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+. "$SOURCE/tests/slurm/use.sh" || exit 1
 make_data 32
 cd "$work" || exit 1
-job=
-trap '[ -z "$job" ] || scancel "$job"; rm -rf "$work"' EXIT
 cat >twelve.yaml <<Y
 base: $SOURCE/configs/quickstart.yaml
 set: {run.dir: sw, data.path: $work/data, train.global_batch: 8, train.epochs: 30, run.threads: 1}
@@ -31,20 +27,12 @@ sweep() { "$FSFM" sweep "$@" "${words[@]}"; }
 count() { sweep status twelve.yaml --json | python3 -c "
 import json, sys
 print(sum(r['state'] == '$1' for r in json.load(sys.stdin)['runs']))"; }
-until_true() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || fail "waited too long for: $*; $(sweep status twelve.yaml)"
-        sleep 0.3
-    done
-}
 submit() {
     sweep submit twelve.yaml --at-once 2 >submitted || fail "submit: $(cat submitted)"
     job=$(sed -n 's/.* as job \([0-9]*\),.*/\1/p' submitted)
+    jobs+=("$job")
 }
 some_done() { [ "$(find sw -name state.json -exec grep -l '"done"' {} + 2>/dev/null | wc -l)" -ge 2 ]; }
-is_over() { [ -z "$(squeue -h -j "$job" 2>/dev/null)" ]; }
 training() { grep -q '"kind": "train"' "$1/metrics.jsonl" 2>/dev/null; }
 
 submit
@@ -55,13 +43,13 @@ scancel --signal=USR1 --batch "${job}_0" # as SLURM does near the end of the tim
 until_true 120 some_done
 sweep submit twelve.yaml --skip-failed | grep -q 'nothing is left to submit' || fail "queued runs are submitted again"
 scancel "$job"
-until_true 60 is_over
+until_true 60 is_over "$job"
 left=$((12 - $(count 'done')))
 [ $left -ge 3 ] || fail "the array was over before it was cancelled"
 before=$(find sw -name state.json -exec grep -l '"done"' {} + | xargs -n 1 dirname | sed 's|$|/metrics.jsonl|' | xargs stat -c '%n %Y %s' | sort)
 
 submit
-until_true 240 is_over
+until_true 240 is_over "$job"
 sweep status twelve.yaml >status
 [ "$(count 'done')" = 10 ] && [ "$(count failed)" = 2 ] || fail "after submitting again: $(cat status)"
 grep -q 'failed .*nowhere' status && grep -q 'failed .*train.global_batch: 64' status || fail "the reasons: $(cat status)"

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * jobs/submit.c - `fsfm submit`: the batch script of a pretraining run, with tasks, memory and time from its
+ * plan. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "io/file.h"
+#include "io/run_lock.h"
+#include "io/slurm_job.h"
+#include "jobs/command.h"
+#include "jobs/plan/forecast.h"
+#include "jobs/settings.h"
+#include "jobs/submit/batch.h"
+#include "jobs/sweep/sweep_child.h"
+
+enum { PATH_BYTES = 4096, COUNT_MAX = 1 << 20, QUARTER_MIN = 15 };
+
+#define MIB 1048576.0
+#define MEMORY_MARGIN 1.2     /* the plan is within 5 % on this machine; libraries of other machines differ */
+#define NODE_MIB 256.0        /* of a node, whatever runs there */
+#define GPU_RANK_MIB 2048.0   /* of a rank with a GPU: what its driver takes of the host's memory (a guess) */
+#define TIME_MARGIN 1.2       /* of the predicted time */
+#define TIME_START_HOURS 0.25 /* start, evaluations, pictures */
+#define TIME_MOST_HOURS 24.0  /* of a job; longer runs go on by being requeued */
+#define GPU_CPUS_PER_RANK 8   /* where nothing else is said */
+#define SQUEUE_TIMEOUT_S 10.0
+#define LOCK_STALE_S 60.0
+
+/* What the script asks SLURM for. */
+typedef struct {
+    int64_t nodes, ranks_per_node, gpus_per_node;
+    int64_t cpus_per_rank; /* 0: all of the node's */
+    double memory_mib;     /* of a node */
+    char time[64];         /* "": the script's own */
+} request;
+
+typedef struct {
+    const fsfm_arguments *arguments;
+    const fsfm_settings *settings;
+    fsfm_log *log;
+    request request;
+    char *self;
+    char here[PATH_BYTES], folder[PATH_BYTES]; /* absolute: where we are, and run.dir */
+    char script[PATH_BYTES], job[PATH_BYTES];
+} submission;
+
+/* Memory of a node. With GPUs most of a rank is in theirs: what stays is read ahead, staged and saved here.
+ */
+static double node_memory_mib(const request *r, const fsfm_train_plan *plan)
+{
+    const uint64_t *first = plan->first.part, *others = plan->others.part;
+    double of_first = (double)plan->first.total, of_others = (double)plan->others.total;
+    if (r->gpus_per_node) {
+        static const fsfm_memory_part host[] = {FSFM_MEMORY_EXCHANGE, FSFM_MEMORY_READER,
+                                                FSFM_MEMORY_CHECKPOINT, FSFM_MEMORY_EVALUATION,
+                                                FSFM_MEMORY_CODE};
+        of_first = of_others = GPU_RANK_MIB * MIB;
+        for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
+            of_first += (double)first[host[i]];
+            of_others += (double)others[host[i]];
+        }
+    }
+    const double ranks = (double)(r->ranks_per_node - 1);
+    return ceil(NODE_MIB + MEMORY_MARGIN * (of_first + ranks * of_others) / MIB);
+}
+
+/* In quarters of an hour. */
+static void choose_time(submission *s, double hours)
+{
+    request *r = &s->request;
+    const char *given = fsfm_arguments_get(s->arguments, "--time", NULL);
+    if (given)
+        snprintf(r->time, sizeof r->time, "%s", given);
+    else if (!isnan(hours)) {
+        const double wanted = fmin(hours * TIME_MARGIN + TIME_START_HOURS, TIME_MOST_HOURS);
+        const int quarters = (int)ceil(wanted * 60 / QUARTER_MIN);
+        snprintf(r->time, sizeof r->time, "%02d:%02d:00", quarters / 4, quarters % 4 * QUARTER_MIN);
+    }
+}
+
+static fsfm_status read_request(submission *s, fsfm_error *err)
+{
+    const fsfm_arguments *a = s->arguments;
+    const int64_t threads = s->settings->run.threads;
+    request *r = &s->request;
+    FSFM_TRY(fsfm_arguments_int(a, "--nodes", 1, 1, COUNT_MAX, &r->nodes, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--gpus-per-node", 0, 1, 1024, &r->gpus_per_node, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--ranks-per-node", r->gpus_per_node ? r->gpus_per_node : 1, 1, 4096,
+                                &r->ranks_per_node, err));
+    const int64_t cpus = threads != FSFM_AUTO ? threads : r->gpus_per_node ? GPU_CPUS_PER_RANK : 0;
+    FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", cpus, 1, 4096, &r->cpus_per_rank, err));
+    if (r->nodes * r->ranks_per_node > COUNT_MAX)
+        return fsfm_fail(err, FSFM_ERR_ARG, "--nodes: expected at most %d ranks, found %" PRId64, COUNT_MAX,
+                         r->nodes * r->ranks_per_node);
+    return FSFM_OK;
+}
+
+/* Fails as the run itself would where it cannot be on so many ranks. */
+static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
+{
+    request *r = &s->request;
+    fsfm_log silent;
+    fsfm_forecast_setup setup = {.settings = s->settings,
+                                 .ranks = (int)(r->nodes * r->ranks_per_node),
+                                 .gpu = fsfm_arguments_get(s->arguments, "--gpu", NULL)};
+    FSFM_TRY(fsfm_arguments_int(s->arguments, "--samples", 0, 1, INT64_MAX, &setup.samples, err));
+    if (setup.gpu && !r->gpus_per_node)
+        return fsfm_fail(err, FSFM_ERR_ARG, "--gpu: expected --gpus-per-node with it, found none");
+    fsfm_forecast *forecast = calloc(1, sizeof *forecast);
+    if (!forecast) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a plan");
+    fsfm_log_open(&silent, NULL);
+    fsfm_status st = FSFM_OK;
+    if (r->gpus_per_node && !setup.gpu) { /* of which kind is not known, nor how fast */
+        const fsfm_train_job job = fsfm_settings_job(s->settings);
+        const fsfm_train_plan_setup plan = {
+            .job = &job, .ranks = setup.ranks, .samples = setup.samples, .is_elsewhere = true};
+        st = fsfm_train_plan_make(comm, &plan, &silent, &forecast->plan, err);
+    } else
+        st = fsfm_forecast_make(comm, &setup, &silent, forecast, err);
+    fsfm_log_close(&silent);
+    if (st == FSFM_OK) {
+        /* What this machine reaches says nothing of several like it. */
+        const bool is_known = forecast->time.is_known && (setup.gpu || r->nodes == 1);
+        r->memory_mib = node_memory_mib(r, &forecast->plan);
+        choose_time(s, is_known ? forecast->time.hours : NAN);
+        fsfm_log_line(s->log,
+                      "tasks     %" PRId64 " node%s x %" PRId64 ", %" PRId64 " steps of %" PRId64 " images",
+                      r->nodes, r->nodes == 1 ? "" : "s", r->ranks_per_node, forecast->plan.steps,
+                      s->settings->train.global_batch);
+        fsfm_log_line(s->log, "memory    %.0f MiB a node", r->memory_mib);
+        fsfm_log_line(s->log, "time      %s%s a job%s", r->time[0] ? r->time : "24:00:00",
+                      r->time[0] || is_known ? ""
+                                             : ", as it is not known how long the run takes (--gpu, --time);",
+                      "; what is left then goes on by itself");
+    }
+    free(forecast);
+    return st;
+}
+
+static void put_directives(FILE *stream, const submission *s)
+{
+    const request *r = &s->request;
+    const char *name = strrchr(s->folder, '/');
+    fprintf(stream, "#SBATCH --nodes=%" PRId64 "\n#SBATCH --ntasks-per-node=%" PRId64 "\n", r->nodes,
+            r->ranks_per_node);
+    if (r->gpus_per_node) fprintf(stream, "#SBATCH --gpus-per-node=%" PRId64 "\n", r->gpus_per_node);
+    if (r->cpus_per_rank)
+        fprintf(stream, "#SBATCH --cpus-per-task=%" PRId64 "\n", r->cpus_per_rank);
+    else
+        fputs("#SBATCH --exclusive\n", stream);
+    fprintf(stream, "#SBATCH --mem=%.0fM\n", r->memory_mib);
+    if (r->time[0]) fprintf(stream, "#SBATCH --time=%s\n", r->time);
+    fprintf(stream, "#SBATCH --job-name=\"%s\"\n#SBATCH --output=\"%s/slurm-%%j.out\"\n",
+            name && name[1] ? name + 1 : "fsfm", s->folder);
+    for (int i = 0; i < s->arguments->option_count; i++)
+        if (strcmp(s->arguments->options[i].name, "--sbatch") == 0)
+            fprintf(stream, "#SBATCH %s\n", s->arguments->options[i].value);
+}
+
+static void put_command(FILE *stream, const submission *s)
+{
+    fputs("cd ", stream);
+    fsfm_batch_put_quoted(stream, s->here);
+    fputs(" || exit 2\nFSFM=${FSFM:-", stream);
+    fsfm_batch_put_quoted(stream, s->self);
+    fputs("}\nset --", stream);
+    for (int i = 0; i < s->arguments->word_count; i++) {
+        fputc(' ', stream);
+        fsfm_batch_put_quoted(stream, s->arguments->words[i]);
+    }
+    fputc('\n', stream);
+}
+
+/* The script with our lines in their place; owned. */
+static fsfm_status make_script(const submission *s, char **out, size_t *size_bytes, fsfm_error *err)
+{
+    static const char mark[] = "# --- choices of `fsfm submit` ---\n";
+    const char *at = strstr(fsfm_pretrain_script, mark);
+    FSFM_ASSERT(at);
+    at += sizeof mark - 1;
+    *out = NULL;
+    FILE *stream = open_memstream(out, size_bytes);
+    if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
+    fwrite(fsfm_pretrain_script, 1, (size_t)(at - fsfm_pretrain_script), stream);
+    put_directives(stream, s);
+    put_command(stream, s);
+    fputs(at, stream);
+    if (fclose(stream) == 0) return FSFM_OK;
+    free(*out);
+    *out = NULL;
+    return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
+}
+
+static fsfm_status find_places(submission *s, fsfm_error *err)
+{
+    const char *dir = s->settings->run.dir;
+    if (!dir[0])
+        return fsfm_fail(err, FSFM_ERR_ARG, "run.dir: expected the folder of the run, found nothing");
+    FSFM_TRY(fsfm_child_self(&s->self, err));
+    if (!getcwd(s->here, sizeof s->here))
+        return fsfm_fail(err, FSFM_ERR_IO, "the working folder: %s", strerror(errno));
+    if (dir[0] == '/')
+        snprintf(s->folder, sizeof s->folder, "%s", dir);
+    else
+        FSFM_TRY(fsfm_path_join(s->folder, sizeof s->folder, s->here, dir, err));
+    for (size_t n = strlen(s->folder); n > 1 && s->folder[n - 1] == '/'; n--) s->folder[n - 1] = '\0';
+    if (strpbrk(s->folder, "\"%\\\n"))
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "run.dir: expected a path without \", %% and \\ for SLURM, found %s", dir);
+    FSFM_TRY(fsfm_path_join(s->script, sizeof s->script, dir, "pretrain.sbatch", err));
+    return fsfm_path_join(s->job, sizeof s->job, dir, "job", err);
+}
+
+/* A run that waits or runs is not submitted again: the second job would find its folder in use. */
+static fsfm_status check_free(const submission *s, fsfm_error *err)
+{
+    char holder[384], job[32];
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    if (fsfm_run_lock_is_held(s->settings->run.dir, LOCK_STALE_S, holder))
+        return fsfm_fail(err, FSFM_ERR_IO, "run directory %s is in use by %s", s->settings->run.dir, holder);
+    if (!fsfm_file_exists(s->job) || fsfm_file_read(s->job, &bytes, &size_bytes, err) != FSFM_OK)
+        return FSFM_OK;
+    snprintf(job, sizeof job, "%.*s", (int)(size_bytes < 31 ? size_bytes : 31), (const char *)bytes);
+    job[strcspn(job, "\n")] = '\0';
+    free(bytes);
+    if (!fsfm_slurm_job_is_there(job, SQUEUE_TIMEOUT_S)) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_IO, "run directory %s: job %s waits or runs for it (scancel %s ends it)",
+                     s->settings->run.dir, job, job);
+}
+
+static fsfm_status hand_over(submission *s, bool is_dry, fsfm_error *err)
+{
+    char *text = NULL, answer[256];
+    size_t size_bytes = 0;
+    FSFM_TRY(make_script(s, &text, &size_bytes, err));
+    fsfm_status st = fsfm_folder_make(s->settings->run.dir, err);
+    if (st == FSFM_OK) st = fsfm_file_write(s->script, text, size_bytes, err);
+    if (st == FSFM_OK && is_dry) fwrite(text, 1, size_bytes, stdout);
+    free(text);
+    if (st != FSFM_OK || is_dry) return st;
+    FSFM_TRY(fsfm_batch_submit(s->script, "`fsfm pretrain` runs here", answer, err));
+    answer[strcspn(answer, ";")] = '\0';
+    fsfm_log_line(s->log, "submitted job %s, %s", answer, s->script);
+    strcat(answer, "\n");
+    return fsfm_file_write(s->job, answer, strlen(answer), err);
+}
+
+static fsfm_status submit(submission *s, fsfm_comm *comm, fsfm_settings *settings, fsfm_error *err)
+{
+    const fsfm_arguments *a = s->arguments;
+    const bool is_dry = fsfm_arguments_has(a, "--dry-run");
+    char warning[256] = "";
+    if (a->word_count < 1)
+        return fsfm_fail(err, FSFM_ERR_ARG,
+                         "submit: expected a configuration: fsfm submit CONFIG.yaml [key=value ...]");
+    FSFM_TRY(fsfm_settings_load(a->words[0], a->word_count - 1, a->words + 1, settings, warning, err));
+    if (warning[0]) fsfm_log_line(s->log, "warning: %s", warning);
+    FSFM_TRY(read_request(s, err));
+    FSFM_TRY(find_places(s, err));
+    if (!is_dry) FSFM_TRY(check_free(s, err));
+    FSFM_TRY(choose(s, comm, err));
+    return hand_over(s, is_dry, err);
+}
+
+static int run(int argc, char **argv, fsfm_error *err)
+{
+    static const char *const valued[] = {"--nodes",         "--ranks-per-node", "--gpus-per-node",
+                                         "--cpus-per-rank", "--time",           "--gpu",
+                                         "--samples",       "--sbatch",         NULL};
+    static const char *const flags[] = {"--dry-run", NULL};
+    fsfm_arguments arguments;
+    fsfm_comm *comm = NULL;
+    fsfm_log log;
+    fsfm_settings *settings = calloc(1, sizeof *settings);
+    submission *s = calloc(1, sizeof *s);
+    fsfm_status st = settings && s ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a submission");
+    if (st == FSFM_OK) st = fsfm_arguments_parse(argc, argv, valued, flags, &arguments, err);
+    if (st == FSFM_OK) st = fsfm_comm_start(&comm, err);
+    if (st == FSFM_OK) {
+        fsfm_log_open(&log, fsfm_arguments_has(&arguments, "--dry-run") ? stderr : stdout);
+        s->arguments = &arguments;
+        s->settings = settings;
+        s->log = &log;
+        st = submit(s, comm, settings, err);
+        fsfm_log_close(&log);
+        fsfm_comm_stop(&comm);
+        free(s->self);
+    }
+    free(s);
+    free(settings);
+    return fsfm_exit_code(st);
+}
+
+const fsfm_command fsfm_command_submit = {
+    .name = "submit",
+    .usage = "submit CONFIG.yaml [--nodes N] [--gpus-per-node G] [--time T] [--dry-run] [key=value ...]",
+    .summary = "pretrain as a SLURM job, which stops and goes on by itself",
+    .help = "Writes run.dir/pretrain.sbatch, with tasks, memory and time from the run's plan, and hands it "
+            "to sbatch.\n"
+            "The job saves and stops near the end of its time, when it is preempted or told to, and puts "
+            "itself back\n"
+            "into the queue until the run is done. What it prints is in run.dir/slurm-JOB.out. Partition and "
+            "account:\n"
+            "SBATCH_PARTITION, SBATCH_ACCOUNT, ... in the environment, or --sbatch; modules: FSFM_SETUP, a "
+            "file that the\n"
+            "job sources (the script says what else).\n"
+            "--nodes N           (1)\n"
+            "--gpus-per-node G   a rank a GPU; without it a rank a node, on its processors\n"
+            "--ranks-per-node N  another number of them\n"
+            "--cpus-per-rank N   (run.threads; 8 with GPUs; else the whole node)\n"
+            "--time T            of a job; else predicted with some to spare, at most 24 hours\n"
+            "--gpu NAME          h100, a100, h200 or a file, as `plan` knows them, to predict the time\n"
+            "--samples N         of a training set that is not here yet\n"
+            "--sbatch OPTION     one more option of sbatch, as --sbatch=--partition=gpu; may be repeated\n"
+            "--dry-run           write and print the script alone\n",
+    .run = run,
+};
