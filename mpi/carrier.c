@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mpi/carrier.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,9 @@ struct fsfm_carrier {
     int64_t begun;          /* given by the caller */
     int64_t summing;        /* of them: given to MPI, once they were ready */
     int64_t back;           /* of them: summed, and on their way back to the device */
-    fsfm_comm_sums *sums;   /* NULL: NCCL */
-    fsfm_status failed;     /* of a call that cannot return it */
+    fsfm_comm_sums *sums;   /* NULL: NCCL, or MPI on the device's memory */
+    char way[256];
+    fsfm_status failed; /* of a call that cannot return it */
     fsfm_error failure;
 };
 
@@ -89,6 +91,7 @@ static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
     if (wanted != FSFM_CARRIER_MPI) {
         carrier->kind = FSFM_CARRIER_NCCL;
         st = try_nccl(carrier, err);
+        if (st != FSFM_OK) snprintf(carrier->way, sizeof carrier->way, "; %.200s", err->message);
     }
     if (wanted == FSFM_CARRIER_MPI || (wanted == FSFM_CARRIER_AUTO && st != FSFM_OK)) {
         carrier->kind = FSFM_CARRIER_MPI;
@@ -103,14 +106,27 @@ static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
     return FSFM_OK;
 }
 
+/* way holds why NCCL was not to be had, or nothing. */
+static void name_way(fsfm_carrier *carrier)
+{
+    char why[sizeof carrier->way];
+    const char *way = carrier->kind == FSFM_CARRIER_NCCL  ? "NCCL"
+                      : carrier->kind == FSFM_CARRIER_MPI ? "MPI on the GPU's memory"
+                      : carrier->wire                     ? "MPI by way of pinned host memory"
+                                                          : "MPI";
+    memcpy(why, carrier->way, sizeof why);
+    snprintf(carrier->way, sizeof carrier->way, "%s%.210s", way, why);
+}
+
 static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)
 {
     const fsfm_carrier_setup *setup = &carrier->setup;
     const size_t size_bytes = (size_t)setup->count * sizeof(float);
     FSFM_TRY(choose_kind(carrier, err));
+    name_way(carrier);
     carrier->pieces = calloc((size_t)setup->pieces + 1, sizeof *carrier->pieces);
     if (!carrier->pieces) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
-    if (carrier->kind != FSFM_CARRIER_NCCL)
+    if (carrier->kind == FSFM_CARRIER_HOST)
         FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
     if (carrier->kind != FSFM_CARRIER_HOST || !carrier->wire) return FSFM_OK;
     void *host = NULL;
@@ -147,11 +163,7 @@ void fsfm_carrier_close(fsfm_carrier **carrier)
 
 const char *fsfm_carrier_way(const fsfm_carrier *carrier)
 {
-    switch (carrier->kind) {
-    case FSFM_CARRIER_NCCL: return "NCCL";
-    case FSFM_CARRIER_MPI: return "MPI on the GPU's memory";
-    default: return carrier->host ? "MPI by way of pinned host memory" : "MPI";
-    }
+    return carrier->way;
 }
 
 /* Copies of the piece where MPI needs one, and a mark that tells when the device has made the piece. */
@@ -164,6 +176,22 @@ static fsfm_status announce(fsfm_carrier *carrier, const piece *p, fsfm_error *e
     if (carrier->kind == FSFM_CARRIER_NCCL) return wire->ops->sum(wire, values_dev, p->count, err);
     if (!carrier->host) return wire->ops->send(wire, NULL, NULL, 0, err);
     return wire->ops->send(wire, carrier->host + p->first, values_dev, (size_t)p->count * sizeof(float), err);
+}
+
+/* Sends back what MPI has summed, in order, and all of it where told to wait. */
+static void take_back(fsfm_carrier *carrier, bool waits)
+{
+    fsfm_wire *wire = carrier->wire;
+    if (!carrier->sums) return;
+    for (; carrier->back < carrier->summing && fsfm_comm_sums_take(carrier->sums, waits); carrier->back++) {
+        const piece *p = &carrier->pieces[carrier->back];
+        fsfm_error err;
+        if (!carrier->host || carrier->failed != FSFM_OK) continue;
+        const fsfm_status st =
+            wire->ops->receive(wire, carrier->setup.values_dev + p->first, carrier->host + p->first,
+                               (size_t)p->count * sizeof(float), &err);
+        keep_failure(carrier, st, &err);
+    }
 }
 
 /* Gives MPI what is ready, in order, and all of it where told to wait. */
@@ -179,22 +207,11 @@ static void sum_ready(fsfm_carrier *carrier, bool waits)
             keep_failure(carrier, st, &err);
             if (st == FSFM_OK && !is_sent) return;
         }
-        fsfm_comm_sums_begin(carrier->sums, values_for_mpi(carrier, p->first), p->count);
-    }
-}
-
-/* Sends back what MPI has summed, in order, and all of it where told to wait. */
-static void take_back(fsfm_carrier *carrier, bool waits)
-{
-    fsfm_wire *wire = carrier->wire;
-    for (; carrier->back < carrier->summing && fsfm_comm_sums_take(carrier->sums, waits); carrier->back++) {
-        const piece *p = &carrier->pieces[carrier->back];
-        fsfm_error err;
-        if (!carrier->host || carrier->failed != FSFM_OK) continue;
-        const fsfm_status st =
-            wire->ops->receive(wire, carrier->setup.values_dev + p->first, carrier->host + p->first,
-                               (size_t)p->count * sizeof(float), &err);
-        keep_failure(carrier, st, &err);
+        if (carrier->sums)
+            fsfm_comm_sums_begin(carrier->sums, values_for_mpi(carrier, p->first), p->count);
+        else
+            fsfm_comm_sum_float(carrier->setup.comm, values_for_mpi(carrier, p->first), p->count);
+        if (waits) take_back(carrier, false);
     }
 }
 
@@ -205,6 +222,8 @@ void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count)
     piece *p = &carrier->pieces[carrier->begun++];
     *p = (piece){first, count};
     if (carrier->failed == FSFM_OK) keep_failure(carrier, announce(carrier, p, &err), &err);
+    if (carrier->failed != FSFM_OK && carrier->kind == FSFM_CARRIER_NCCL)
+        fsfm_comm_abort(carrier->setup.comm, carrier->failure.message);
     fsfm_carrier_progress(carrier);
 }
 
@@ -217,11 +236,9 @@ void fsfm_carrier_progress(fsfm_carrier *carrier)
 
 fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err)
 {
-    if (carrier->sums) {
-        sum_ready(carrier, true);
-        take_back(carrier, true);
-        fsfm_comm_sums_finish(carrier->sums);
-    }
+    if (carrier->kind != FSFM_CARRIER_NCCL) sum_ready(carrier, true);
+    take_back(carrier, true);
+    if (carrier->sums) fsfm_comm_sums_finish(carrier->sums);
     carrier->begun = carrier->summing = carrier->back = 0;
     const fsfm_status failed = carrier->failed;
     carrier->failed = FSFM_OK;

@@ -3,9 +3,9 @@
  *
  * In one of these ways, the first that every rank has: the host's memory is the device's, and MPI sums in
  * place; NCCL; MPI that takes the device's memory, which a sum at the start has to prove; copies in pinned
- * host memory, which MPI sums. All give equal results on all ranks, and over ways and rank counts to
- * rounding.
- */
+ * host memory, which MPI sums. MPI sums a device's memory at the end of a turn, all others as pieces come:
+ * libraries that take such memory do so in their blocking sums. All give equal results on all ranks, and over
+ * ways and rank counts to rounding. */
 #ifndef FSFM_MPI_CARRIER_H
 #define FSFM_MPI_CARRIER_H
 
@@ -30,11 +30,12 @@ typedef struct fsfm_carrier fsfm_carrier;
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
-/* The way that was taken, for people: "NCCL", ... */
+/* The way that was taken, for people: "NCCL", ...; and why not NCCL, where that was to be chosen. */
 const char *fsfm_carrier_way(const fsfm_carrier *carrier);
 
 /* All ranks begin the same pieces in the same order. What was enqueued on the device before is in the sum. A
- * failure is kept for finish(); the rank goes on taking part. */
+ * failure is kept for finish(), and the rank goes on taking part; but with NCCL, where the others would wait
+ * on their devices for ever, it ends the job. */
 void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count);
 void fsfm_carrier_progress(fsfm_carrier *carrier); /* not collective: lets pieces under way go on */
 /* All pieces are summed for what is enqueued on the device from now on. To be called by a rank that failed

@@ -47,6 +47,8 @@ fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsf
         return st;
     }
     memset(&mine, 0, sizeof mine);
+    FSFM_TRY(fsfm_comm_agree_text(comm, "run.device: what was found (a GPU or a CPU)",
+                                  dev->kind == FSFM_DEVICE_CUDA ? "cuda" : "cpu", err));
     gethostname(mine.host, sizeof mine.host - 1);
     snprintf(mine.device, sizeof mine.device, "%s", dev->name);
     snprintf(mine.isa, sizeof mine.isa, "%s", dev->isa);

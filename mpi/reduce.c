@@ -233,15 +233,21 @@ static fsfm_status finish_exact(fsfm_reduce *reduce, fsfm_learner_sums *sums, fs
     return st;
 }
 
+fsfm_status fsfm_reduce_gradients(fsfm_reduce *reduce, fsfm_error *err)
+{
+    if (!reduce->carrier) return FSFM_OK;
+    begin_buckets(reduce, true);
+    return fsfm_carrier_finish(reduce->carrier, err);
+}
+
 fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
 {
     double values[3] = {sums->rec_m, sums->rec_fr, sums->sim};
     if (reduce->setup.kind == FSFM_REDUCTION_EXACT) return finish_exact(reduce, sums, err);
     if (!reduce->carrier) return FSFM_OK;
-    begin_buckets(reduce, true);
     fsfm_comm_sum_double(reduce->setup.comm, values, 3);
     *sums = (fsfm_learner_sums){values[0], values[1], values[2]};
-    return fsfm_carrier_finish(reduce->carrier, err);
+    return FSFM_OK;
 }
 
 const char *fsfm_reduce_way(const fsfm_reduce *reduce)

@@ -46,8 +46,13 @@ void fsfm_reduce_ready(void *reduce, int64_t first, int64_t count);
  */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, const fsfm_learner_sums *sums, fsfm_error *err);
-/* Collective, to be called even by a rank that failed (whose values are then nonsense): the gradients are
- * those of the global batch. sums: fast: in this rank's, exact: unused; out the global batch's. */
+/* Collective, to be called even by a rank that failed (whose values are then nonsense), behind the last
+ * micro-batch and before anything waits for the device. fast: the gradients are those of the global batch for
+ * what is enqueued from now on; exact: nothing. */
+FSFM_MUST_USE
+fsfm_status fsfm_reduce_gradients(fsfm_reduce *reduce, fsfm_error *err);
+/* Collective, behind fsfm_reduce_gradients(), also by a rank that failed. exact: the gradients are those of
+ * the global batch. sums: fast: in this rank's, exact: unused; out the global batch's. */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err);
 #endif

@@ -119,10 +119,12 @@ static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_total
         if (is_exact && m > 0) UNLESS_FAILED(st, fsfm_learner_begin_step(learner, err));
         UNLESS_FAILED(st, fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
                                               tells ? fsfm_reduce_ready : NULL, train->reduce, err));
-        if (is_exact || m + 1 == train->micro_count)
-            UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
+        if (is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
         if (is_exact) UNLESS_FAILED(st, fsfm_reduce_slice(train->reduce, sums, err));
     }
+    finished = fsfm_reduce_gradients(train->reduce, st == FSFM_OK ? err : &late);
+    UNLESS_FAILED(st, finished);
+    if (!is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
     finished = fsfm_reduce_finish(train->reduce, sums, st == FSFM_OK ? err : &late);
     return UNLESS_FAILED(st, finished);
 }

@@ -115,6 +115,12 @@ static fsfm_status describe(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
         return fsfm_fail(err, FSFM_ERR_DEVICE,
                          "cuda:%d (%.64s): compute capability %d.%d, expected at least 8.0", gpu,
                          properties.name, properties.major, properties.minor);
+    if (properties.sharedMemPerBlockOptin < FSFM_CUDA_SHARED_BYTES)
+        return fsfm_fail(
+            err, FSFM_ERR_DEVICE,
+            "cuda:%d (%.64s): %zu bytes of shared memory a block, expected at least %zu, as the A100 "
+            "and the H100 have",
+            gpu, properties.name, properties.sharedMemPerBlockOptin, FSFM_CUDA_SHARED_BYTES);
     snprintf(base->name, sizeof base->name, "cuda:%d (%.64s)", gpu, properties.name);
     snprintf(base->isa, sizeof base->isa, "sm_%d%d", properties.major, properties.minor);
     for (size_t i = 0; i < sizeof properties.uuid.bytes; i++)

@@ -12,6 +12,7 @@
 #include "core/device/cuda/nccl.h"
 #include "core/device/plugin.h"
 
+#define FSFM_CUDA_SHARED_BYTES ((size_t)163 << 10)   /* a block's, that kernels may use */
 #define FSFM_CUDA_WORKSPACE_BYTES ((size_t)32 << 20) /* of cublasLt */
 /* Uploads wait in a ring of segments, each as large as this; one is used again when the device is done with
  * it. All of them hold a micro-batch of 256 images of 224 pixels as bytes. */

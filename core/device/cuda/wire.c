@@ -66,6 +66,7 @@ static fsfm_status wire_is_sent(fsfm_wire *base, int64_t index, bool waits, bool
     const cudaError_t code =
         waits ? cudaEventSynchronize(wire->sent[index]) : cudaEventQuery(wire->sent[index]);
     *is_sent = code == cudaSuccess;
+    if (cudaPeekAtLastError() == cudaErrorNotReady) cudaGetLastError(); /* no kernel's */
     return code == cudaErrorNotReady ? FSFM_OK : check(wire, code, "sending gradients", err);
 }
 
