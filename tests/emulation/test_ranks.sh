@@ -12,7 +12,7 @@ run alone again
 run 2 gpu2
 same_records gpu1 again train
 same_weights gpu1 again 4
-grep -q 'cuda:0 (emulated)' "$work/gpu2.log" || fail "two ranks were not on the emulated GPU"
+grep -q "cuda:0 (${GPU_NAME-emulated}" "$work/gpu2.log" || fail "two ranks were not on the emulated GPU"
 run alone cpu run.device=cpu
 python3 - "$work" "$precision" <<'P' || fail "losses differ"
 import json, sys
