@@ -4,7 +4,8 @@
 # "a|b": either will do, the first is installed.
 packages_build=(build-essential cmake pkg-config git ca-certificates libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
     libdnnl-dev libpng-dev "libjpeg62-turbo-dev|libjpeg-turbo8-dev|libjpeg-dev" zlib1g-dev libxxhash-dev)
-packages_test=(munge slurmctld slurmd slurm-client libcmocka-dev clang libomp-dev "clang-format-14|clang-format" cppcheck python3)
+packages_test=(libcmocka-dev clang libomp-dev "clang-format-14|clang-format" cppcheck python3)
+packages_cluster=(munge slurmctld slurmd slurm-client) # for the tests on a SLURM of their own: run.sh --full
 
 package_is_here() { # NAME
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -12,7 +12,7 @@ run alone again
 run 2 gpu2
 same_records gpu1 again train
 same_weights gpu1 again 4
-grep -q 'cuda:0 (emulated)' "$work/gpu2.log" || fail "two ranks were not on the emulated GPU"
+grep -q "cuda:0 (${GPU_NAME-emulated}" "$work/gpu2.log" || fail "two ranks were not on the emulated GPU"
 # The same with streams as late as they may be: what crosses waits for what made it.
 FSFM_EMULATION_LAZY=1 FSFM_EMULATION_SEED=5 run 2 late
 same_records gpu2 late train
