@@ -53,6 +53,7 @@ static fsfm_status time_once(const sweep *s, fsfm_reduce *reduce, int64_t floats
         fsfm_reduce_ready(reduce, 0, floats);
     else
         st = fsfm_reduce_slice(reduce, &sums, err);
+    if (st == FSFM_OK) st = fsfm_reduce_gradients(reduce, err);
     const fsfm_status finished = fsfm_reduce_finish(reduce, &sums, err);
     *seconds = fsfm_clock_monotonic_s() - began_s;
     fsfm_comm_max_double(s->comm, seconds, 1);
