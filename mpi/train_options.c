@@ -22,8 +22,9 @@ const fsfm_option fsfm_train_options_table[] = {
     {"train.precision", FSFM_OPTION_CHOICE, MEMBER(precision), "fp32", 0, 0, precision_names, "",
      "format of activations and matrix products; weights, losses and norms stay fp32", false},
     {"train.recompute", FSFM_OPTION_CHOICE, MEMBER(recompute), "gelu", 0, 0, recompute_names, "",
-     "what backward computes again to save memory: nothing, GELU and norms, or whole blocks; the same bits",
-     true},
+     "what backward computes again to save memory: nothing, GELU and norms, or whole blocks; the same bits, "
+     "but in bf16 those of gelu differ by rounding",
+     false},
     {"train.target_cache_mib", FSFM_OPTION_INT, MEMBER(target_cache_mib), "1024", 0, 1 << 24, NULL, "MiB",
      "memory of a rank in which target features may be kept, where they never change; 0: none; the same bits",
      true},

@@ -41,10 +41,11 @@ typedef enum { FSFM_PRECISION_FP32, FSFM_PRECISION_BF16 } fsfm_precision;
 
 /* out (N, Cout) = x (N, Cin) weight^T + bias, + residual where given; weight (Cout, Cin), rows of a matrix;
  * bias (Cout) or NULL, residual (N, Cout) or NULL, may be out. out and residual are fsfm_act, or floats if
- * out_is_float (the residual stream). active (N, Cout), where not NULL, = GELU(out), the exact one: x Phi(x);
- * may be out, which is then not kept; not with a residual or out_is_float. The bits of a row do not depend on
- * its place among the N, nor on the others; a GPU's may depend on N. Where out is bfloat16 a GPU may round
- * bias to it first, as its libraries' products want it. */
+ * out_is_float (the residual stream). active (N, Cout), where not NULL, = GELU(out), the exact one: x Phi(x),
+ * of out before it is rounded (a GPU may round it first); may be out, which is then not kept; not with a
+ * residual or out_is_float. The bits of a row do not depend on its place among the N, nor on the others; a
+ * GPU's may depend on N. Where out is bfloat16 a GPU may round bias to it first, as its libraries' products
+ * want it. */
 typedef struct {
     int64_t N, Cin, Cout;
     const fsfm_act *x, *weight;
@@ -305,8 +306,11 @@ typedef struct { /* every entry is mandatory */
                               fsfm_error *err);
     fsfm_status (*get_matrix)(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
                               fsfm_error *err);
-    /* out = x, rounded; y += x. */
+    /* out = x, rounded; below, y += x. */
     fsfm_status (*to_act)(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
+    /* out = what rounding took from a matrix's elements, itself rounded; in fp32 zeros. */
+    fsfm_status (*matrix_rest)(fsfm_device *dev, int64_t count, const void *matrix, fsfm_act *out,
+                               fsfm_error *err);
     fsfm_status (*add_act)(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
 
     fsfm_status (*linear)(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);
@@ -351,6 +355,10 @@ struct fsfm_device {
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
     uint64_t memory_bytes;    /* of its own; 0 where it is the host's */
     fsfm_wire *wire;          /* the device's; NULL where memory is the host's */
+    /* The same queue and threads, computing in fp32: its fsfm_act are floats, also those of matrices. For
+     * what is small and feels rounding most. It moves no memory: alloc to get_matrix are not for it. In fp32:
+     * the device itself. */
+    fsfm_device *whole;
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */

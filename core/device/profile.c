@@ -29,25 +29,31 @@
     X(patch_loss)         \
     X(adamw)
 /* And the others that do work. */
-#define MOVES(X)  \
-    X(upload)     \
-    X(download)   \
-    X(copy)       \
-    X(zero)       \
-    X(set_matrix) \
-    X(get_matrix) \
-    X(to_act)     \
-    X(add_act)    \
-    X(add)        \
+#define MOVES(X)   \
+    X(upload)      \
+    X(download)    \
+    X(copy)        \
+    X(zero)        \
+    X(set_matrix)  \
+    X(get_matrix)  \
+    X(to_act)      \
+    X(matrix_rest) \
+    X(add_act)     \
+    X(add)         \
     X(norm_squared)
 
 #define NUMBER(op) OP_##op,
 enum { OPERATIONS(NUMBER) MOVES(NUMBER) OPS };
 #undef NUMBER
 
-struct fsfm_profile {
-    fsfm_device device; /* first: what operations get is a profile */
+typedef struct {
+    fsfm_device device; /* first: what operations get is one of these */
     fsfm_device *inner;
+    fsfm_profile_entry *entries; /* (OPS), borrowed */
+} profiled;
+
+struct fsfm_profile {
+    profiled whole, own; /* whole: inner->whole; own.device.whole is whole's device */
     fsfm_profile_entry entries[OPS];
 };
 
@@ -216,19 +222,19 @@ static work work_adamw(const fsfm_device *dev, const fsfm_adamw_args *a)
     return (work){0, floats((a->target ? 7.0 : 5.0) * count) + acts(dev, 2.0 * count)};
 }
 
-static fsfm_profile *profile_of(fsfm_device *dev)
+static profiled *profile_of(fsfm_device *dev)
 {
-    return (fsfm_profile *)dev;
+    return (profiled *)dev;
 }
 
 /* Host memory is there when an operation returns; other memory when its queue is empty. */
-static fsfm_status settle(const fsfm_profile *profile, fsfm_error *err)
+static fsfm_status settle(const profiled *profile, fsfm_error *err)
 {
     if (profile->inner->memory_is_host) return FSFM_OK;
     return profile->inner->ops->synchronize(profile->inner, err);
 }
 
-static fsfm_status count(fsfm_profile *profile, int op, work done, double began_s, fsfm_error *err)
+static fsfm_status count(profiled *profile, int op, work done, double began_s, fsfm_error *err)
 {
     fsfm_profile_entry *entry = &profile->entries[op];
     FSFM_TRY(settle(profile, err));
@@ -242,7 +248,7 @@ static fsfm_status count(fsfm_profile *profile, int op, work done, double began_
 #define DEFINE(op)                                                                                   \
     static fsfm_status profile_##op(fsfm_device *dev, const fsfm_##op##_args *args, fsfm_error *err) \
     {                                                                                                \
-        fsfm_profile *profile = profile_of(dev);                                                     \
+        profiled *profile = profile_of(dev);                                                         \
         FSFM_TRY(settle(profile, err));                                                              \
         const double began_s = fsfm_clock_monotonic_s();                                             \
         FSFM_TRY(profile->inner->ops->op(profile->inner, args, err));                                \
@@ -253,7 +259,7 @@ OPERATIONS(DEFINE)
 
 /* The same around a call with arguments of its own; moved is in bytes. */
 #define PASS_ON(op, moved, ...)                                          \
-    fsfm_profile *profile = profile_of(dev);                             \
+    profiled *profile = profile_of(dev);                                 \
     FSFM_TRY(settle(profile, err));                                      \
     const double began_s = fsfm_clock_monotonic_s();                     \
     FSFM_TRY(profile->inner->ops->op(profile->inner, __VA_ARGS__, err)); \
@@ -300,6 +306,12 @@ static fsfm_status profile_to_act(fsfm_device *dev, int64_t elements, const floa
     PASS_ON(to_act, floats((double)elements) + acts(dev, (double)elements), elements, x, out);
 }
 
+static fsfm_status profile_matrix_rest(fsfm_device *dev, int64_t elements, const void *matrix, fsfm_act *out,
+                                       fsfm_error *err)
+{
+    PASS_ON(matrix_rest, floats((double)elements) + acts(dev, (double)elements), elements, matrix, out);
+}
+
 static fsfm_status profile_add_act(fsfm_device *dev, int64_t elements, const fsfm_act *x, float *y,
                                    fsfm_error *err)
 {
@@ -340,14 +352,21 @@ static const fsfm_device_ops profile_ops = {OPERATIONS(MEMBER) MOVES(MEMBER).all
                                             .free = profile_free, .synchronize = profile_synchronize};
 #undef MEMBER
 
+static void wrap(profiled *p, fsfm_device *inner, fsfm_profile_entry *entries)
+{
+    *p = (profiled){.device = *inner, .inner = inner, .entries = entries};
+    p->device.ops = &profile_ops;
+}
+
 fsfm_status fsfm_profile_open(fsfm_device *inner, fsfm_profile **out, fsfm_error *err)
 {
-    *out = calloc(1, sizeof **out);
-    if (!*out) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a profile");
-    (*out)->inner = inner;
-    (*out)->device = *inner;
-    (*out)->device.ops = &profile_ops;
-    fsfm_profile_reset(*out);
+    fsfm_profile *profile = calloc(1, sizeof *profile);
+    *out = profile;
+    if (!profile) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a profile");
+    wrap(&profile->own, inner, profile->entries);
+    wrap(&profile->whole, inner->whole, profile->entries);
+    profile->own.device.whole = profile->whole.device.whole = &profile->whole.device;
+    fsfm_profile_reset(profile);
     return FSFM_OK;
 }
 
@@ -359,7 +378,7 @@ void fsfm_profile_close(fsfm_profile **profile)
 
 fsfm_device *fsfm_profile_device(fsfm_profile *profile)
 {
-    return &profile->device;
+    return &profile->own.device;
 }
 
 void fsfm_profile_reset(fsfm_profile *profile)

@@ -57,7 +57,11 @@ fsfm_status fsfm_attention_forward(fsfm_device *dev, const fsfm_attention *atten
 {
     const int64_t N = tokens->B * tokens->T;
     FSFM_TRY(fsfm_norm_forward(dev, &attention->norm, N, acts->x, acts->normed, &acts->stats, err));
-    FSFM_TRY(fsfm_linear_forward(dev, &attention->qkv, N, acts->normed, acts->qkv, err));
+    if (attention->rest)
+        FSFM_TRY(fsfm_linear_whole_forward(dev, &attention->qkv, N, acts->normed, attention->rest, acts->qkv,
+                                           err));
+    else
+        FSFM_TRY(fsfm_linear_forward(dev, &attention->qkv, N, acts->normed, acts->qkv, err));
     return fsfm_attention_attend(dev, attention, acts, tokens, err);
 }
 

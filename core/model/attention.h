@@ -13,6 +13,7 @@ typedef struct {
     int64_t C, H; /* width of the stream, heads */
     fsfm_norm norm;
     fsfm_linear qkv, proj;
+    fsfm_act *rest; /* (3 C, C): scratch, to project with the weights whole; NULL: with the rounded ones */
 } fsfm_attention;
 
 /* What attends to what: B images of T tokens, the last one standing for last_multiplicity equal ones. */

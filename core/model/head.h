@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/model/head.h - projector and predictor: Linear, LayerNorm (eps 1e-5), ReLU, Linear. */
+ * core/model/head.h - projector and predictor: Linear, LayerNorm (eps 1e-5), ReLU, Linear. For a device that
+ * computes in fp32 (fsfm_device's whole): so its matrices of weights are kept. */
 #ifndef FSFM_CORE_MODEL_HEAD_H
 #define FSFM_CORE_MODEL_HEAD_H
 

@@ -32,6 +32,19 @@ fsfm_status fsfm_linear_forward(fsfm_device *dev, const fsfm_linear *layer, int6
     return dev->ops->linear(dev, &args, err);
 }
 
+fsfm_status fsfm_linear_whole_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
+                                      const fsfm_act *x, fsfm_act *rest, fsfm_act *y, fsfm_error *err)
+{
+    fsfm_linear_args args = forward_args(layer, N, x, y);
+    FSFM_TRY(dev->ops->matrix_rest(dev, layer->in * layer->out, layer->w.weight.value, rest, err));
+    args.weight = rest;
+    args.bias = NULL;
+    FSFM_TRY(dev->ops->linear(dev, &args, err));
+    args = forward_args(layer, N, x, y);
+    args.residual = y;
+    return dev->ops->linear(dev, &args, err);
+}
+
 fsfm_status fsfm_linear_stream_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
                                        const fsfm_act *x, const float *residual, float *y, fsfm_error *err)
 {

@@ -21,7 +21,12 @@ fsfm_linear fsfm_linear_rows(const fsfm_device *dev, const fsfm_linear *layer, i
 FSFM_MUST_USE
 fsfm_status fsfm_linear_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N, const fsfm_act *x,
                                 fsfm_act *y, fsfm_error *err);
-/* The same into the residual stream (floats): + residual where not NULL (may be y). */
+/* The same with the weights as they were before rounding, to about 16 bits: as one product with the rounded
+ * ones and one with their rest (out, in), which is set. */
+FSFM_MUST_USE
+fsfm_status fsfm_linear_whole_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
+                                      const fsfm_act *x, fsfm_act *rest, fsfm_act *y, fsfm_error *err);
+/* Into the residual stream (floats): + residual where not NULL (may be y). */
 FSFM_MUST_USE
 fsfm_status fsfm_linear_stream_forward(fsfm_device *dev, const fsfm_linear *layer, int64_t N,
                                        const fsfm_act *x, const float *residual, float *y, fsfm_error *err);

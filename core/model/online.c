@@ -30,12 +30,12 @@ static void layout_represent(fsfm_online *online, fsfm_arena *arena, const fsfm_
 {
     const int64_t C = online->options->embed_dim, features = online->options->projection_size;
     fsfm_trunk_layout_represent(&online->trunk, arena, dev, B, keeps);
-    fsfm_head_layout(&online->predictor, arena, dev, B, keeps);
+    fsfm_head_layout(&online->predictor, arena, dev->whole, B, keeps);
     online->features_norm = fsfm_arena_floats(arena, B);
     online->dfeatures = fsfm_arena_floats(arena, B * features);
-    online->dpredicted = fsfm_arena_acts(arena, dev, B * features);
-    online->dprojected = fsfm_arena_acts(arena, dev, B * features);
-    online->drepresentation = fsfm_arena_acts(arena, dev, B * C);
+    online->dpredicted = fsfm_arena_floats(arena, B * features);
+    online->dprojected = fsfm_arena_floats(arena, B * features);
+    online->drepresentation = fsfm_arena_floats(arena, B * C);
     if (online->options->id_loss == FSFM_ID_INFONCE) online->logits = fsfm_arena_floats(arena, B * key_count);
 }
 
@@ -179,8 +179,8 @@ static fsfm_status represent_forward(fsfm_device *dev, const fsfm_online *online
         .norm = online->features_norm,
     };
     FSFM_TRY(fsfm_trunk_represent(dev, &online->trunk, view, err));
-    FSFM_TRY(fsfm_head_forward(dev, &online->predictor, view->B, online->trunk.projector.out, err));
-    FSFM_TRY(dev->ops->normalize(dev, &normalize, err));
+    FSFM_TRY(fsfm_head_forward(dev->whole, &online->predictor, view->B, online->trunk.projector.out, err));
+    FSFM_TRY(dev->whole->ops->normalize(dev->whole, &normalize, err));
     return similarity_loss(dev, online, view->B, keys, losses, err);
 }
 
@@ -197,10 +197,11 @@ static fsfm_status represent_backward(fsfm_device *dev, const fsfm_online *onlin
         .dout = online->dfeatures,
         .dx = online->dpredicted,
     };
-    FSFM_TRY(dev->ops->normalize_backward(dev, &normalize, err));
-    FSFM_TRY(fsfm_head_backward(dev, &online->predictor, view->B, trunk->projector.out, online->dpredicted,
+    fsfm_device *whole = dev->whole;
+    FSFM_TRY(whole->ops->normalize_backward(whole, &normalize, err));
+    FSFM_TRY(fsfm_head_backward(whole, &online->predictor, view->B, trunk->projector.out, online->dpredicted,
                                 online->dprojected, err));
-    FSFM_TRY(fsfm_head_backward(dev, &trunk->projector, view->B, trunk->rep_decoder.out, online->dprojected,
+    FSFM_TRY(fsfm_head_backward(whole, &trunk->projector, view->B, trunk->rep_decoder.out, online->dprojected,
                                 online->drepresentation, err));
     return fsfm_rep_decoder_backward(dev, &trunk->rep_decoder, view, trunk->encoder.latent,
                                      online->drepresentation, online->dlatent, err);

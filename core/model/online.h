@@ -20,8 +20,8 @@ typedef struct {
     /* activations */
     float *features, *features_norm, *dfeatures; /* (B, projection_size), (B), (B, projection_size) */
     float *logits;                               /* (B, keys of the global batch); InfoNCE */
-    fsfm_act *dpredicted, *dprojected;           /* (B, projection_size) */
-    fsfm_act *drepresentation;                   /* (B, C) */
+    float *dpredicted, *dprojected;              /* (B, projection_size) */
+    float *drepresentation;                      /* (B, C) */
     fsfm_act *dlatent;                           /* (B, 1 + K, C) */
 } fsfm_online;
 

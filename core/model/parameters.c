@@ -14,6 +14,7 @@ enum { OFFSET_STEP = 64 /* floats: 256 bytes */, BLOCK_TENSORS = 12, OTHER_TENSO
 typedef struct {
     fsfm_parameters *list;
     bool is_trunk;
+    bool is_whole; /* what is added is computed in fp32: fsfm_device's whole */
 } builder;
 
 static void add(builder *to, fsfm_init init, int axes, const int64_t *shape, const char *fmt, ...)
@@ -30,7 +31,7 @@ static void add(builder *to, fsfm_init init, int axes, const int64_t *shape, con
     item->count = 1;
     for (int axis = 0; axis < axes; axis++) item->count *= item->shape[axis] = shape[axis];
     item->offset = list->total_floats;
-    item->is_matrix = init == FSFM_INIT_XAVIER; /* what products read, and nothing else */
+    item->is_matrix = init == FSFM_INIT_XAVIER && !to->is_whole; /* what products in its precision read */
     item->is_decayed = axes > 1;
     item->is_trunk = to->is_trunk;
     item->init = init;
@@ -83,12 +84,14 @@ static void add_blocks(builder *to, const char *name, int64_t depth, int64_t wid
 static void add_head(builder *to, const char *name, int64_t in, const fsfm_model_options *o)
 {
     char part[FSFM_PARAMETER_NAME_SIZE];
+    to->is_whole = true;
     snprintf(part, sizeof part, "%s.projection_head.0", name);
     add_linear(to, part, in, o->projection_hidden_size);
     snprintf(part, sizeof part, "%s.projection_head.1", name);
     add_norm(to, part, o->projection_hidden_size);
     snprintf(part, sizeof part, "%s.projection_head.3", name);
     add_linear(to, part, o->projection_hidden_size, o->projection_size);
+    to->is_whole = false;
 }
 
 static void add_trunk(builder *to, const fsfm_model_options *o)
@@ -105,7 +108,9 @@ static void add_trunk(builder *to, const fsfm_model_options *o)
         add_linear(to, "rep_decoder_embed", o->embed_dim, o->rep_decoder_embed_dim);
         add_blocks(to, "rep_decoder_blocks", o->rep_decoder_depth, o->rep_decoder_embed_dim, o->mlp_ratio);
         add_norm(to, "rep_decoder_norm", o->rep_decoder_embed_dim);
+        to->is_whole = true;
         add_linear(to, "rep_decoder_pred", o->rep_decoder_embed_dim, o->embed_dim);
+        to->is_whole = false;
     }
     add_head(to, "projector", o->embed_dim, o);
 }
@@ -125,8 +130,8 @@ fsfm_status fsfm_parameters_list(const fsfm_model_options *options, fsfm_paramet
     const int64_t blocks = options->depth + options->rep_decoder_depth + options->decoder_depth;
     out->items = calloc((size_t)(blocks * BLOCK_TENSORS + OTHER_TENSORS), sizeof *out->items);
     if (!out->items) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the list of parameters");
-    add_trunk(&(builder){out, true}, options);
-    add_online_only(&(builder){out, false}, options);
+    add_trunk(&(builder){.list = out, .is_trunk = true}, options);
+    add_online_only(&(builder){.list = out}, options);
     return FSFM_OK;
 }
 

@@ -25,8 +25,9 @@ typedef struct {
     int axes;
     int64_t shape[FSFM_PARAMETER_AXES_MAX];
     int64_t offset, count; /* in floats */
-    bool is_matrix;        /* read by matrix products: a matrix of weights on the device (device.h) */
-    bool is_decayed;       /* more than one axis */
+    bool is_matrix;  /* of weights, in the device's precision (device.h); else floats: vectors, tokens, and
+                        matrices of what is computed in fp32 (head.h) */
+    bool is_decayed; /* more than one axis */
     bool is_trunk;
     fsfm_init init;
 } fsfm_parameter;

@@ -39,22 +39,31 @@ static bool is_direct(const fsfm_rep_decoder *decoder)
     return decoder->K == decoder->L && !decoder->position;
 }
 
+static void layout_gradients(fsfm_rep_decoder *decoder, fsfm_arena *arena, const fsfm_device *dev, int64_t N)
+{
+    const int64_t C = decoder->C;
+    decoder->dstream = fsfm_arena_acts(arena, dev, N * C);
+    decoder->dnormed = decoder->dstream;
+    decoder->stats.mean = fsfm_arena_floats(arena, N);
+    decoder->stats.rstd = fsfm_arena_floats(arena, N);
+    if (dev->precision == FSFM_PRECISION_FP32) return;
+    decoder->dnormed = fsfm_arena_floats(arena, N * C);
+    fsfm_act *rest = fsfm_arena_acts(arena, dev, 3 * C * C);
+    for (int64_t i = 0; i < decoder->stack.depth; i++) decoder->stack.blocks[i].attention.rest = rest;
+}
+
 void fsfm_rep_decoder_layout(fsfm_rep_decoder *decoder, fsfm_arena *arena, const fsfm_device *dev, int64_t B,
                              fsfm_keeps keeps)
 {
     const int64_t C = decoder->C, N = B * decoder->T;
-    decoder->out = fsfm_arena_acts(arena, dev, B * C);
+    decoder->out = fsfm_arena_floats(arena, B * C);
+    decoder->mean = fsfm_arena_floats(arena, B * C);
+    if (keeps != FSFM_KEEPS_NOTHING) decoder->dmean = fsfm_arena_floats(arena, B * C);
     if (decoder->is_bypassed) return;
-    decoder->normed = fsfm_arena_acts(arena, dev, N * C);
-    decoder->mean = fsfm_arena_acts(arena, dev, B * C);
-    if (decoder->is_plain) decoder->tokens = fsfm_arena_acts(arena, dev, N * C);
+    decoder->normed = fsfm_arena_floats(arena, N * C);
+    if (decoder->is_plain) decoder->tokens = fsfm_arena_floats(arena, N * C);
     decoder->stats = (fsfm_norm_stats){NULL, NULL};
-    if (keeps != FSFM_KEEPS_NOTHING) {
-        decoder->dstream = fsfm_arena_acts(arena, dev, N * C);
-        decoder->dmean = fsfm_arena_acts(arena, dev, B * C);
-        decoder->stats.mean = fsfm_arena_floats(arena, N);
-        decoder->stats.rstd = fsfm_arena_floats(arena, N);
-    }
+    if (keeps != FSFM_KEEPS_NOTHING) layout_gradients(decoder, arena, dev, N);
     fsfm_stack_layout(&decoder->stack, arena, dev, B, decoder->T, keeps);
     fsfm_arena embedding = *arena; /* used before the blocks, and in backward behind them */
     decoder->embedded = fsfm_arena_floats(&embedding, B * (1 + decoder->K) * C);
@@ -101,6 +110,15 @@ static fsfm_status mean_forward(fsfm_device *dev, const fsfm_rep_decoder *decode
     return dev->ops->mean(dev, &args, err);
 }
 
+static fsfm_status bypass_forward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                  const fsfm_act *latent, fsfm_error *err)
+{
+    const int64_t count = B * decoder->C;
+    FSFM_TRY(mean_forward(dev, decoder, B, latent, decoder->mean, err));
+    FSFM_TRY(dev->ops->zero(dev, decoder->out, (size_t)count * sizeof(float), err));
+    return dev->ops->add_act(dev, count, decoder->mean, decoder->out, err);
+}
+
 static fsfm_status embed_tokens(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                 const fsfm_network_view *view, const fsfm_act *latent, fsfm_error *err)
 {
@@ -117,17 +135,18 @@ fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *d
 {
     const int64_t B = view->B, N = B * decoder->T;
     const fsfm_tokens tokens = {B, decoder->T, decoder->last_multiplicity};
-    if (decoder->is_bypassed) return mean_forward(dev, decoder, B, latent, decoder->out, err);
+    fsfm_device *whole = dev->whole;
+    if (decoder->is_bypassed) return bypass_forward(dev, decoder, B, latent, err);
     FSFM_TRY(embed_tokens(dev, decoder, view, latent, err));
     FSFM_TRY(fsfm_stack_forward(dev, &decoder->stack, &tokens, err));
-    FSFM_TRY(fsfm_norm_forward(dev, &decoder->norm, N, decoder->stack.output, decoder->normed,
+    FSFM_TRY(fsfm_norm_forward(whole, &decoder->norm, N, decoder->stack.output, decoder->normed,
                                &decoder->stats, err));
     if (decoder->is_plain) {
-        FSFM_TRY(fsfm_linear_forward(dev, &decoder->pred, N, decoder->normed, decoder->tokens, err));
-        return mean_forward(dev, decoder, B, decoder->tokens, decoder->out, err);
+        FSFM_TRY(fsfm_linear_forward(whole, &decoder->pred, N, decoder->normed, decoder->tokens, err));
+        return mean_forward(whole, decoder, B, decoder->tokens, decoder->out, err);
     }
-    FSFM_TRY(mean_forward(dev, decoder, B, decoder->normed, decoder->mean, err));
-    return fsfm_linear_forward(dev, &decoder->pred, B, decoder->mean, decoder->out, err);
+    FSFM_TRY(mean_forward(whole, decoder, B, decoder->normed, decoder->mean, err));
+    return fsfm_linear_forward(whole, &decoder->pred, B, decoder->mean, decoder->out, err);
 }
 
 static fsfm_status mean_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
@@ -145,30 +164,47 @@ static fsfm_status mean_backward(fsfm_device *dev, const fsfm_rep_decoder *decod
     return dev->ops->mean_backward(dev, &args, err);
 }
 
-/* From dout to the gradient of the normed tokens, in dstream. */
-static fsfm_status output_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
-                                   const fsfm_act *dout, fsfm_error *err)
+static fsfm_status bypass_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                   const float *dout, fsfm_act *dlatent, fsfm_error *err)
+{
+    FSFM_TRY(dev->ops->to_act(dev, B * decoder->C, dout, decoder->dmean, err));
+    return mean_backward(dev, decoder, B, decoder->dmean, dlatent, true, err);
+}
+
+/* From dout to the gradient of the normed tokens, in dnormed. */
+static fsfm_status output_backward(fsfm_device *whole, const fsfm_rep_decoder *decoder, int64_t B,
+                                   const float *dout, fsfm_error *err)
 {
     if (decoder->is_plain) {
-        FSFM_TRY(mean_backward(dev, decoder, B, dout, decoder->tokens, false, err));
-        return fsfm_linear_backward(dev, &decoder->pred, B * decoder->T, decoder->normed, decoder->tokens,
-                                    decoder->dstream, FSFM_SETS, err);
+        FSFM_TRY(mean_backward(whole, decoder, B, dout, decoder->tokens, false, err));
+        return fsfm_linear_backward(whole, &decoder->pred, B * decoder->T, decoder->normed, decoder->tokens,
+                                    decoder->dnormed, FSFM_SETS, err);
     }
     FSFM_TRY(
-        fsfm_linear_backward(dev, &decoder->pred, B, decoder->mean, dout, decoder->dmean, FSFM_SETS, err));
-    return mean_backward(dev, decoder, B, decoder->dmean, decoder->dstream, false, err);
+        fsfm_linear_backward(whole, &decoder->pred, B, decoder->mean, dout, decoder->dmean, FSFM_SETS, err));
+    return mean_backward(whole, decoder, B, decoder->dmean, decoder->dnormed, false, err);
+}
+
+/* From dout to the gradient of the blocks' output, in dstream. */
+static fsfm_status whole_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder, int64_t B,
+                                  const float *dout, fsfm_error *err)
+{
+    const int64_t N = B * decoder->T;
+    FSFM_TRY(output_backward(dev->whole, decoder, B, dout, err));
+    FSFM_TRY(fsfm_norm_backward(dev->whole, &decoder->norm, N, decoder->stack.output, decoder->normed,
+                                &decoder->stats, decoder->dnormed, decoder->dnormed, FSFM_SETS, err));
+    if (decoder->dnormed == decoder->dstream) return FSFM_OK;
+    return dev->ops->to_act(dev, N * decoder->C, decoder->dnormed, decoder->dstream, err);
 }
 
 fsfm_status fsfm_rep_decoder_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                       const fsfm_network_view *view, const fsfm_act *latent,
-                                      const fsfm_act *dout, fsfm_act *dlatent, fsfm_error *err)
+                                      const float *dout, fsfm_act *dlatent, fsfm_error *err)
 {
-    const int64_t B = view->B, N = B * decoder->T;
+    const int64_t B = view->B;
     const fsfm_tokens tokens = {B, decoder->T, decoder->last_multiplicity};
-    if (decoder->is_bypassed) return mean_backward(dev, decoder, B, dout, dlatent, true, err);
-    FSFM_TRY(output_backward(dev, decoder, B, dout, err));
-    FSFM_TRY(fsfm_norm_backward(dev, &decoder->norm, N, decoder->stack.output, decoder->normed,
-                                &decoder->stats, decoder->dstream, decoder->dstream, FSFM_SETS, err));
+    if (decoder->is_bypassed) return bypass_backward(dev, decoder, B, dout, dlatent, err);
+    FSFM_TRY(whole_backward(dev, decoder, B, dout, err));
     FSFM_TRY(fsfm_stack_backward(dev, &decoder->stack, &tokens, decoder->dstream, NULL, NULL, err));
     fsfm_act *dembedded = decoder->dstream;
     if (!is_direct(decoder)) {

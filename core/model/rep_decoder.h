@@ -6,7 +6,12 @@
  * Without a position table (model.rep_pos zeros) all mask tokens of an image are equal at the input and stay
  * equal through every block. They then go through as ONE last token that counts L - K times as a key, in the
  * mean and so in every gradient: exact, not an approximation. The last Linear commutes with the mean and
- * comes after it. `plain` does neither. */
+ * comes after it. `plain` does neither.
+ *
+ * One vector an image is little work, and the loss is a cosine of it: from the last norm on everything is
+ * computed in fp32, whatever the device's precision, and in the online network the blocks' queries and keys
+ * come from weights that are not rounded (attention.h). In bf16 the noise in their small gradients would
+ * otherwise grow from step to step. */
 #ifndef FSFM_CORE_MODEL_REP_DECODER_H
 #define FSFM_CORE_MODEL_REP_DECODER_H
 
@@ -31,13 +36,14 @@ typedef struct {
     fsfm_stack stack;
     fsfm_norm norm;
     /* activations */
-    float *embedded;  /* (B, 1 + K, C), where tokens are put in between; in backward its gradient: fsfm_act */
-    fsfm_act *normed; /* (B, T, C) */
-    fsfm_act *mean;   /* (B, C), before pred unless plain */
-    fsfm_act *tokens; /* (B, T, C), plain: after pred; its gradient in backward */
-    fsfm_act *out;    /* (B, C) */
+    float *embedded; /* (B, 1 + K, C), where tokens are put in between; in backward its gradient: fsfm_act */
+    float *normed;   /* (B, T, C) */
+    void *mean;      /* (B, C), floats before pred unless plain; bypassed: fsfm_act */
+    float *tokens;   /* (B, T, C), plain: after pred; its gradient in backward */
+    float *out;      /* (B, C) */
     fsfm_act *dstream; /* (B, T, C) */
-    fsfm_act *dmean;   /* (B, C) */
+    void *dnormed;     /* (B, T, C) floats; dstream, if these are floats too */
+    void *dmean;       /* (B, C), as mean */
     fsfm_norm_stats stats;
 } fsfm_rep_decoder;
 
@@ -57,7 +63,7 @@ fsfm_status fsfm_rep_decoder_forward(fsfm_device *dev, const fsfm_rep_decoder *d
 FSFM_MUST_USE
 fsfm_status fsfm_rep_decoder_backward(fsfm_device *dev, const fsfm_rep_decoder *decoder,
                                       const fsfm_network_view *view, const fsfm_act *latent,
-                                      const fsfm_act *dout, fsfm_act *dlatent, fsfm_error *err);
+                                      const float *dout, fsfm_act *dlatent, fsfm_error *err);
 
 #ifdef __cplusplus
 }

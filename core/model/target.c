@@ -37,5 +37,5 @@ fsfm_status fsfm_target_forward(fsfm_device *dev, const fsfm_target *target, con
     };
     FSFM_TRY(fsfm_encoder_forward(dev, &target->trunk.encoder, view, err));
     FSFM_TRY(fsfm_trunk_represent(dev, &target->trunk, view, err));
-    return dev->ops->normalize(dev, &normalize, err);
+    return dev->whole->ops->normalize(dev->whole, &normalize, err);
 }

@@ -27,12 +27,12 @@ void fsfm_trunk_layout_represent(fsfm_trunk *trunk, fsfm_arena *arena, const fsf
 {
     if (!trunk->represents) return;
     fsfm_rep_decoder_layout(&trunk->rep_decoder, arena, dev, B, keeps);
-    fsfm_head_layout(&trunk->projector, arena, dev, B, keeps);
+    fsfm_head_layout(&trunk->projector, arena, dev->whole, B, keeps);
 }
 
 fsfm_status fsfm_trunk_represent(fsfm_device *dev, const fsfm_trunk *trunk, const fsfm_network_view *view,
                                  fsfm_error *err)
 {
     FSFM_TRY(fsfm_rep_decoder_forward(dev, &trunk->rep_decoder, view, trunk->encoder.latent, err));
-    return fsfm_head_forward(dev, &trunk->projector, view->B, trunk->rep_decoder.out, err);
+    return fsfm_head_forward(dev->whole, &trunk->projector, view->B, trunk->rep_decoder.out, err);
 }

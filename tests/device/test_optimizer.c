@@ -347,6 +347,25 @@ static void matrix_case(device_case *c, const int64_t *sizes)
     free(got);
 }
 
+/* What a matrix's rounded half lacks, to the precision of a number in compute precision. */
+static void matrix_rest_case(device_case *c, const int64_t *sizes)
+{
+    const int64_t count = sizes[0];
+    const case_array *matrix = case_random(c, CASE_MATRIX, count, 0.1);
+    const case_array read = {.kind = CASE_ACTS, .count = count, .dev = matrix->dev}; /* by products */
+    case_array *rest = case_output(c, CASE_ACTS, count);
+    assert_ok(c->dev->ops->matrix_rest(c->dev, count, matrix->dev, rest->dev, &c->err), &c->err);
+    float *whole = case_download(c, matrix), *rounded = case_download(c, &read),
+          *got = case_download(c, rest);
+    for (int64_t i = 0; i < count; i++) {
+        const double want = c->is_bf16 ? (double)whole[i] - (double)rounded[i] : 0.0;
+        assert_true(fabs((double)got[i] - want) <= 0x1p-8 * fabs(want));
+    }
+    free(whole);
+    free(rounded);
+    free(got);
+}
+
 static void to_act_case(device_case *c, const int64_t *sizes)
 {
     const int64_t count = sizes[0];
@@ -411,6 +430,7 @@ static void matrices_keep_every_bit(void **state)
 {
     (void)state;
     run_all(matrix_case, 0);
+    run_all(matrix_rest_case, 0);
 }
 
 static void floats_are_rounded_to_the_nearest(void **state)

@@ -375,6 +375,17 @@ static void to_act(void **state)
     end(&k, out);
 }
 
+static void matrix_rest(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, C * C);
+    const case_array *matrix = case_random(&k.c, CASE_MATRIX, C * C, 0.02);
+    assert_ok(k.dev->ops->matrix_rest(k.dev, C * C, matrix->dev, out->dev, &k.c.err), &k.c.err);
+    end(&k, out);
+}
+
 static void add_act(void **state)
 {
     (void)state;
@@ -430,6 +441,7 @@ int main(void)
                                        cmocka_unit_test(patch_loss),
                                        cmocka_unit_test(adamw),
                                        cmocka_unit_test(to_act),
+                                       cmocka_unit_test(matrix_rest),
                                        cmocka_unit_test(add_act),
                                        cmocka_unit_test(add),
                                        cmocka_unit_test(norm_squared)};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a step leaves out, cuts up or does again must not show: savings and groups of images change nothing
- * but rounding, train.recompute and threads not a bit. */
+ * but rounding, train.recompute in bf16 no more, else, like threads, not a bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,12 +156,26 @@ static void release(result *gone)
     free(gone);
 }
 
-static void assert_same_bits(const result *got, const result *want)
+static void assert_same_outputs(const result *got, const result *want)
 {
     assert_memory_equal(&got->sums, &want->sums, sizeof got->sums);
     assert_memory_equal(got->latent, want->latent, sizeof got->latent);
     assert_memory_equal(got->pred, want->pred, sizeof got->pred);
+}
+
+static void assert_same_bits(const result *got, const result *want)
+{
+    assert_same_outputs(got, want);
     assert_memory_equal(got->gradient, want->gradient, (size_t)got->count * sizeof(float));
+}
+
+/* To rtol of each, or atol of the largest. */
+static void assert_close_gradients(const result *got, const result *want, double rtol, double atol)
+{
+    double largest = 0.0;
+    for (int64_t i = 0; i < want->count; i++) largest = fmax(largest, fabs((double)want->gradient[i]));
+    assert_true(largest > 0.01);
+    assert_true(all_close(got->gradient, want->gradient, want->count, rtol, atol * largest));
 }
 
 /* Differences are those of rounding, 1e-6 of a value of order 1 in every product. */
@@ -171,10 +185,7 @@ static void assert_close(const result *got, const result *want)
     const double want_sums[3] = {want->sums.rec_m, want->sums.rec_fr, want->sums.sim};
     for (int i = 0; i < 3; i++)
         assert_true(fabs(got_sums[i] - want_sums[i]) <= 1e-5 * fmax(1.0, fabs(want_sums[i])));
-    double largest = 0.0;
-    for (int64_t i = 0; i < want->count; i++) largest = fmax(largest, fabs((double)want->gradient[i]));
-    assert_true(largest > 0.01);
-    assert_true(all_close(got->gradient, want->gradient, want->count, 1e-3, 1e-5 * largest));
+    assert_close_gradients(got, want, 1e-3, 1e-5);
 }
 
 static void check_recompute(fsfm_precision precision)
@@ -190,8 +201,12 @@ static void check_recompute(fsfm_precision precision)
         result *all = run(dev, &(way){B, false, FSFM_RECOMPUTE_NONE});
         result *most = run(dev, &(way){B, false, FSFM_RECOMPUTE_GELU});
         result *inputs = run(dev, &(way){B, false, FSFM_RECOMPUTE_BLOCK});
-        assert_same_bits(most, all);
         assert_same_bits(inputs, all);
+        assert_same_outputs(most, all);
+        if (precision == FSFM_PRECISION_FP32)
+            assert_same_bits(most, all);
+        else /* GELU again is of what was rounded: by 2^-9 in a factor of some gradients */
+            assert_close_gradients(most, all, 0x1p-8, 0x1p-9);
         release(all);
         release(most);
         release(inputs);

@@ -88,6 +88,7 @@ static const fsfm_device_ops cpu_ops = {
     .set_matrix = fsfm_cpu_set_matrix,
     .get_matrix = fsfm_cpu_get_matrix,
     .to_act = fsfm_cpu_to_act,
+    .matrix_rest = fsfm_cpu_matrix_rest,
     .add_act = fsfm_cpu_add_act,
     .linear = fsfm_cpu_linear,
     .linear_backward = fsfm_cpu_linear_backward,
@@ -114,45 +115,61 @@ static const fsfm_device_ops cpu_ops = {
     .norm_squared = fsfm_cpu_norm_squared,
 };
 
-fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_device **out, fsfm_error *err)
+/* One precision's share of a device; pool is lent, and threads have scratch of their own for each. */
+static fsfm_cpu_device *make_part(fsfm_precision precision, int threads, fsfm_thread_pool *pool)
 {
-    *out = NULL;
-    fsfm_status st = FSFM_OK;
-    fsfm_cpu_device *cpu = calloc(1, sizeof *cpu);
-    if (!cpu) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
-    cpu->kernels = fsfm_cpu_kernels_best(precision);
-    if (!cpu->kernels) {
-        precision = FSFM_PRECISION_FP32;
-        cpu->kernels = fsfm_cpu_kernels_best(precision);
-    }
+    const fsfm_cpu_kernels *kernels = fsfm_cpu_kernels_best(precision);
+    fsfm_cpu_device *cpu = kernels ? calloc(1, sizeof *cpu) : NULL;
+    if (!cpu) return NULL;
+    cpu->kernels = kernels;
+    cpu->pool = pool;
     cpu->base = (fsfm_device){.ops = &cpu_ops,
                               .kind = FSFM_DEVICE_CPU,
                               .precision = precision,
-                              .act_bytes = cpu->kernels->act_bytes,
+                              .act_bytes = kernels->act_bytes,
                               .memory_is_host = true,
+                              .whole = &cpu->base,
                               .threads = threads,
                               .useful_rows = precision == FSFM_PRECISION_BF16 ? 400 : 200};
-    cpu->scratch = calloc((size_t)threads, sizeof *cpu->scratch);
-    if (!cpu->scratch) {
-        st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
-        goto done;
-    }
-    if ((st = fsfm_thread_pool_start(threads, &cpu->pool, err)) != FSFM_OK) goto done;
-    snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s)", cpu->kernels->name, threads,
+    snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s)", kernels->name, threads,
              threads == 1 ? "" : "s");
-    snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s", cpu->kernels->name);
+    snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s", kernels->name);
+    cpu->scratch = calloc((size_t)threads, sizeof *cpu->scratch);
+    if (cpu->scratch) return cpu;
+    free(cpu);
+    return NULL;
+}
+
+static void free_part(fsfm_cpu_device *cpu)
+{
+    for (int i = 0; i < cpu->base.threads; i++) free(cpu->scratch[i]);
+    free(cpu->scratch);
+    free(cpu->shared);
+    free(cpu);
+}
+
+fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_device **out, fsfm_error *err)
+{
+    fsfm_thread_pool *pool = NULL;
+    *out = NULL;
+    if (!fsfm_cpu_kernels_best(precision)) precision = FSFM_PRECISION_FP32;
+    FSFM_TRY(fsfm_thread_pool_start(threads, &pool, err));
+    fsfm_cpu_device *whole = make_part(FSFM_PRECISION_FP32, threads, pool), *cpu = whole;
+    if (whole && precision != FSFM_PRECISION_FP32) cpu = make_part(precision, threads, pool);
+    if (!cpu) {
+        if (whole) free_part(whole);
+        fsfm_thread_pool_stop(&pool);
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");
+    }
+    cpu->base.whole = &whole->base;
     *out = &cpu->base;
-done:
-    if (st != FSFM_OK) fsfm_cpu_device_close(&cpu->base);
-    return st;
+    return FSFM_OK;
 }
 
 void fsfm_cpu_device_close(fsfm_device *dev)
 {
-    fsfm_cpu_device *cpu = fsfm_cpu(dev);
+    fsfm_cpu_device *cpu = fsfm_cpu(dev), *whole = fsfm_cpu(dev->whole);
     fsfm_thread_pool_stop(&cpu->pool);
-    for (int i = 0; cpu->scratch && i < cpu->base.threads; i++) free(cpu->scratch[i]);
-    free(cpu->scratch);
-    free(cpu->shared);
-    free(cpu);
+    if (whole != cpu) free_part(whole);
+    free_part(cpu);
 }

@@ -10,8 +10,8 @@
 typedef struct {
     fsfm_device base; /* first, so that a fsfm_device * is one of these */
     const fsfm_cpu_kernels *kernels;
-    fsfm_thread_pool *pool;
-    void **scratch; /* (base.threads): each thread's, scratch_bytes, for the piece at work */
+    fsfm_thread_pool *pool; /* shared with base.whole */
+    void **scratch;         /* (base.threads): each thread's, scratch_bytes, for the piece at work */
     size_t scratch_bytes;
     void *shared; /* scratch for all threads, shared_bytes */
     size_t shared_bytes;
@@ -85,6 +85,8 @@ fsfm_status fsfm_cpu_set_matrix(fsfm_device *dev, int64_t count, void *matrix_de
 fsfm_status fsfm_cpu_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
                                 fsfm_error *err);
 fsfm_status fsfm_cpu_to_act(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
+fsfm_status fsfm_cpu_matrix_rest(fsfm_device *dev, int64_t count, const void *matrix, fsfm_act *out,
+                                 fsfm_error *err);
 fsfm_status fsfm_cpu_add_act(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
 fsfm_status fsfm_cpu_add(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
 fsfm_status fsfm_cpu_norm_squared(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,

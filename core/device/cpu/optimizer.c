@@ -11,6 +11,7 @@ typedef struct {
     const float *x;
     void *matrix;
     float *values;
+    fsfm_act *out;
 } optimizer_work;
 
 static int64_t piece_end(const optimizer_work *w, int64_t piece)
@@ -68,10 +69,36 @@ fsfm_status fsfm_cpu_get_matrix(fsfm_device *dev, int64_t count, const void *mat
     return FSFM_OK;
 }
 
+static void matrix_rest_piece(void *context, int64_t piece, int thread)
+{
+    (void)thread;
+    const optimizer_work *w = context;
+    w->cpu->kernels->matrix_rest(w->count, piece * PIECE, piece_end(w, piece), w->matrix, w->out);
+}
+
+fsfm_status fsfm_cpu_matrix_rest(fsfm_device *dev, int64_t count, const void *matrix, fsfm_act *out,
+                                 fsfm_error *err)
+{
+    (void)err;
+    optimizer_work w = {
+        .cpu = fsfm_cpu(dev), .count = count, .matrix = fsfm_cpu_at(fsfm_cpu(dev), matrix, 0), .out = out};
+    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(count, PIECE), matrix_rest_piece, &w);
+    return FSFM_OK;
+}
+
+static void to_act_piece(void *context, int64_t piece, int thread)
+{
+    (void)thread;
+    const optimizer_work *w = context;
+    const int64_t first = piece * PIECE;
+    w->cpu->kernels->to_act(piece_end(w, piece) - first, w->x + first, fsfm_cpu_at(w->cpu, w->out, first));
+}
+
 fsfm_status fsfm_cpu_to_act(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err)
 {
     (void)err;
-    fsfm_cpu(dev)->kernels->to_act(count, x, out); /* a row of channels: too short for threads */
+    optimizer_work w = {.cpu = fsfm_cpu(dev), .count = count, .x = x, .out = out};
+    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(count, PIECE), to_act_piece, &w);
     return FSFM_OK;
 }
 

@@ -50,6 +50,7 @@ OPERATIONS(DEFINE)
         return fsfm_cuda_check(cuda, fsfm_cuda_##op(&cuda->queue, count, x, y), #op, err);       \
     }
 DEFINE_ON_VECTORS(to_act, float, fsfm_act)
+DEFINE_ON_VECTORS(matrix_rest, void, fsfm_act)
 DEFINE_ON_VECTORS(add_act, fsfm_act, float)
 DEFINE_ON_VECTORS(add, float, float)
 DEFINE_ON_VECTORS(norm_squared, float, double)
@@ -67,6 +68,7 @@ static const fsfm_device_ops cuda_ops = {
     .set_matrix = fsfm_cuda_set_matrix,
     .get_matrix = fsfm_cuda_get_matrix,
     .to_act = enqueue_to_act,
+    .matrix_rest = enqueue_matrix_rest,
     .add_act = enqueue_add_act,
     .linear = fsfm_cuda_linear,
     .linear_backward = fsfm_cuda_linear_backward,
@@ -93,11 +95,35 @@ static fsfm_status probe(fsfm_error *err)
     return count_gpus(&count, err);
 }
 
+/* The device once more, computing in fp32: only what is planned for its products is its own. */
+static fsfm_status open_whole(fsfm_cuda_device *cuda, fsfm_error *err)
+{
+    cuda->base.whole = &cuda->base;
+    if (cuda->base.precision == FSFM_PRECISION_FP32) return FSFM_OK;
+    fsfm_cuda_device *whole = malloc(sizeof *whole);
+    if (!whole) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the device %s", cuda->base.name);
+    *whole = *cuda;
+    whole->base.precision = whole->queue.precision = FSFM_PRECISION_FP32;
+    whole->base.act_bytes = sizeof(float);
+    whole->base.whole = cuda->base.whole = &whole->base;
+    fsfm_cuda_products_share(cuda, whole);
+    return FSFM_OK;
+}
+
+static void close_whole(fsfm_cuda_device *cuda)
+{
+    if (!cuda->base.whole || cuda->base.whole == &cuda->base) return;
+    fsfm_cuda_device *whole = fsfm_cuda(cuda->base.whole);
+    fsfm_cuda_products_forget(whole);
+    free(whole);
+}
+
 static void close_device(fsfm_device *dev)
 {
     fsfm_cuda_device *cuda = fsfm_cuda(dev);
     if (cuda->queue.stream) cudaStreamSynchronize(cuda->queue.stream);
     fsfm_cuda_wire_close(cuda);
+    close_whole(cuda);
     fsfm_cuda_products_close(cuda);
     fsfm_cuda_memory_close(cuda);
     cudaFree(cuda->queue.scratch);
@@ -158,6 +184,7 @@ static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_devi
     if (st == FSFM_OK) st = open_queue(cuda, gpu, err);
     if (st == FSFM_OK) st = fsfm_cuda_memory_open(cuda, err);
     if (st == FSFM_OK) st = fsfm_cuda_products_open(cuda, err);
+    if (st == FSFM_OK) st = open_whole(cuda, err);
     if (st == FSFM_OK) st = fsfm_cuda_wire_open(cuda, err);
     if (st == FSFM_OK)
         *out = &cuda->base;

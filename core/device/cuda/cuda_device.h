@@ -105,6 +105,9 @@ void fsfm_cuda_wire_close(fsfm_cuda_device *cuda); /* also after a failed open *
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_products_open(fsfm_cuda_device *cuda, fsfm_error *err);
 void fsfm_cuda_products_close(fsfm_cuda_device *cuda); /* also after a failed open */
+/* whole's products by the same library, with plans of its own; forget releases a device's plans alone. */
+void fsfm_cuda_products_share(const fsfm_cuda_device *cuda, fsfm_cuda_device *whole);
+void fsfm_cuda_products_forget(fsfm_cuda_device *cuda);
 /* fsfm_cuda_product() by cublasLt where it takes the shape and the pointers, else by the kernel. Where c is
  * bfloat16 cublasLt wants bias in it too: it is rounded into scratch. */
 FSFM_MUST_USE

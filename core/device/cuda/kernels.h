@@ -49,6 +49,10 @@ cudaError_t fsfm_cuda_split_matrix(const fsfm_cuda_queue *queue, int64_t count, 
 cudaError_t fsfm_cuda_join_matrix(const fsfm_cuda_queue *queue, int64_t count, int64_t first, int64_t part,
                                   const void *matrix, float *values);
 
+/* out (count) = what rounding took from the matrix's elements (device.h: matrix_rest). */
+cudaError_t fsfm_cuda_matrix_rest(const fsfm_cuda_queue *queue, int64_t count, const void *matrix,
+                                  fsfm_act *out);
+
 /* product.cu: c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N) for every shape and alignment; those
  * that cublasLt takes go there. Transposed: stored as (K, M), (N, K). bias and added may be NULL, added may
  * be c; a and b in compute precision, c and added too, or floats if c_is_float. */

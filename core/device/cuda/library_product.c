@@ -75,14 +75,27 @@ static void plan_free(plan *p)
     free(p);
 }
 
-void fsfm_cuda_products_close(fsfm_cuda_device *cuda)
+void fsfm_cuda_products_share(const fsfm_cuda_device *cuda, fsfm_cuda_device *whole)
 {
-    fsfm_cuda_products *products = &cuda->products;
-    for (int i = 0; i < FSFM_CUDA_PLAN_LISTS; i++)
-        for (plan *p = products->plans[i], *next; p; p = next) {
+    whole->products = cuda->products;
+    memset(whole->products.plans, 0, sizeof whole->products.plans);
+}
+
+void fsfm_cuda_products_forget(fsfm_cuda_device *cuda)
+{
+    for (int i = 0; i < FSFM_CUDA_PLAN_LISTS; i++) {
+        for (plan *p = cuda->products.plans[i], *next; p; p = next) {
             next = p->next;
             plan_free(p);
         }
+        cuda->products.plans[i] = NULL;
+    }
+}
+
+void fsfm_cuda_products_close(fsfm_cuda_device *cuda)
+{
+    fsfm_cuda_products *products = &cuda->products;
+    fsfm_cuda_products_forget(cuda);
     if (products->preference) cublasLtMatmulPreferenceDestroy(products->preference);
     if (products->handle) cublasLtDestroy(products->handle);
     cudaFree(products->workspace);

@@ -239,3 +239,35 @@ cudaError_t fsfm_cuda_join_matrix(const fsfm_cuda_queue *queue, int64_t count, i
                ? join(queue, count, part, static_cast<const bf16 *>(matrix) + first, values)
                : join(queue, count, part, static_cast<const float *>(matrix) + first, values);
 }
+
+/* Of floats nothing was taken. */
+template <class Act> struct rest_body {
+    int64_t count;
+    const Act *matrix;
+    Act *out;
+
+    template <int W> __device__ __forceinline__ void at(int64_t i) const
+    {
+        float value[W], rounded[W];
+        load_matrix<W>(matrix, count, i, value);
+        load<W>(matrix + i, rounded);
+#pragma unroll
+        for (int k = 0; k < W; k++) value[k] -= rounded[k];
+        store<W>(out + i, value);
+    }
+};
+
+template <class Act>
+static cudaError_t rest_of(const fsfm_cuda_queue *queue, int64_t count, const Act *matrix, Act *out)
+{
+    return launch_each_pack<4>(queue, count, is_packed_matrix<4>(count, matrix) && is_packed<4>(4, out),
+                               rest_body<Act>{count, matrix, out});
+}
+
+cudaError_t fsfm_cuda_matrix_rest(const fsfm_cuda_queue *queue, int64_t count, const void *matrix,
+                                  fsfm_act *out)
+{
+    return queue->precision == FSFM_PRECISION_BF16
+               ? rest_of(queue, count, static_cast<const bf16 *>(matrix), static_cast<bf16 *>(out))
+               : rest_of(queue, count, static_cast<const float *>(matrix), static_cast<float *>(out));
+}

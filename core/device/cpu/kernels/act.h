@@ -22,12 +22,6 @@ ALWAYS_INLINE void act_store(act *p, vf x)
     _mm256_storeu_si256((__m256i_u *)p, (__m256i)_mm512_cvtneps_pbh(x));
 }
 
-/* x as it is when it has been stored. */
-ALWAYS_INLINE vf act_rounded(vf x)
-{
-    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)), 16);
-}
-
 #else
 
 typedef float act;

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/gelu.c - GELU and its derivative on blocks of rows. */
+ * core/device/cpu/kernels/gelu.c - GELU's derivative on blocks of rows. */
 #include "core/device/cpu/kernels/gelu.h"
 #include "core/device/cpu/kernels/table.h"
-
-void KERNEL(gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out)
-{
-    const act *from = x;
-    act *to = out;
-    for (int64_t n = 0; n < rows; n++, from += stride, to += stride)
-        for (int64_t c = 0; c < columns; c += VW) {
-            const vf value = act_load_at(from, c, columns);
-            const tail_place at = find_place(value);
-            act_store_at(to, gelu_of(value, &at), c, columns);
-        }
-}
 
 void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
                            fsfm_act *active)

@@ -58,7 +58,20 @@ ALWAYS_INLINE void matrix_store_at(void *matrix, vf x, int64_t i, int64_t count)
         matrix_store_part(matrix, x, i, count, count - i);
 }
 
+/* What rounding took from them. */
+ALWAYS_INLINE vf matrix_rest_at(const void *matrix, int64_t i, int64_t count)
+{
+    const vf x = matrix_load_at(matrix, i, count);
+    return x - (vf)(((vu)x + 0x8000u) & 0xFFFF0000u);
+}
+
 #else
+
+ALWAYS_INLINE vf matrix_rest_at(const void *matrix, int64_t i, int64_t count)
+{
+    (void)matrix, (void)i, (void)count;
+    return (vf){0};
+}
 
 ALWAYS_INLINE vf matrix_load_at(const void *matrix, int64_t i, int64_t count)
 {

@@ -29,6 +29,11 @@ void KERNEL(get_matrix)(int64_t count, int64_t first, int64_t last, const void *
         vf_store_at(values, matrix_load_at(matrix, i, count), i, count);
 }
 
+void KERNEL(matrix_rest)(int64_t count, int64_t first, int64_t last, const void *matrix, fsfm_act *out)
+{
+    for (int64_t i = first; i < last; i += VW) act_store_at(out, matrix_rest_at(matrix, i, count), i, count);
+}
+
 #if defined FSFM_BF16
 
 /* Random bits for each of parameters place, place + 1, ... at update t. */

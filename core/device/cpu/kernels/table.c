@@ -39,5 +39,6 @@ const fsfm_cpu_kernels KERNEL(kernels) = {
     .dot = KERNEL(dot),
     .set_matrix = KERNEL(set_matrix),
     .get_matrix = KERNEL(get_matrix),
+    .matrix_rest = KERNEL(matrix_rest),
     .adamw = KERNEL(adamw),
 };

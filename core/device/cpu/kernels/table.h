@@ -10,9 +10,8 @@
 void KERNEL(layernorm)(const fsfm_layernorm_args *args, int64_t first, int64_t rows);
 void KERNEL(layernorm_backward)(const fsfm_layernorm_backward_args *args, int64_t first, int64_t rows,
                                 float *dweight, float *dbias);
-/* Blocks of rows; stride: from row to row, of every array. */
-void KERNEL(gelu)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *out);
-/* dx *= GELU'(x); active = GELU(x) where not NULL. */
+/* On a block of rows: dx *= GELU'(x); active = GELU(x) where not NULL. stride: from row to row, of every
+ * array. */
 void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const fsfm_act *x, fsfm_act *dx,
                            fsfm_act *active);
 extern const fsfm_cpu_cut KERNEL(cut);
@@ -38,6 +37,7 @@ void KERNEL(column_sums_float)(int64_t rows, int64_t C, int64_t stride, const fl
 double KERNEL(dot)(int64_t count, const float *x, const float *y);
 void KERNEL(set_matrix)(int64_t count, int64_t first, int64_t last, void *matrix, const float *values);
 void KERNEL(get_matrix)(int64_t count, int64_t first, int64_t last, const void *matrix, float *values);
+void KERNEL(matrix_rest)(int64_t count, int64_t first, int64_t last, const void *matrix, fsfm_act *out);
 void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t first, int64_t last);
 
 #endif

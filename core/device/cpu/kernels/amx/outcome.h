@@ -43,9 +43,8 @@ ALWAYS_INLINE void outcome_vector(const outcome *o, const outcome_form form, int
     }
     act_store_at((act *)p->c + at, x, c, columns);
     if (form.is_gelu) {
-        const vf rounded = act_rounded(x);
-        const tail_place place = find_place(rounded);
-        act_store_at((act *)p->active + at, gelu_of(rounded, &place), c, columns);
+        const tail_place place = find_place(x);
+        act_store_at((act *)p->active + at, gelu_of(x, &place), c, columns);
     }
 }
 

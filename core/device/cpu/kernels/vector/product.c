@@ -6,6 +6,7 @@
  * STRIP rows, or, for odd depths in bfloat16, row by row. An element of c is one sum down the depth, rounded
  * once; where the left factor is transposed (gradients of weights, over all tokens) the depth goes by chunks,
  * so that a chunk of both factors stays in cache, and each chunk adds to c. */
+#include "core/device/cpu/kernels/gelu.h"
 #include "core/device/cpu/kernels/pack.h"
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/tile.h"
@@ -127,11 +128,17 @@ typedef void tile_fn(const tile *);
 static tile_fn *const float_tiles[MR][NV] = TILE_TABLE(float), *const sum_tiles[MR][NV] = TILE_TABLE(sum),
                       *const act_tiles[MR][NV] = TILE_TABLE(act);
 
-/* Sums of a row into c, where they do not go there straight. */
+static bool is_gelu(const fsfm_cpu_product *p)
+{
+    return p->active && !p->hidden;
+}
+
+/* Sums of a row into c, where they do not go there straight; GELU takes them before they are rounded. */
 static void finish_row(const panel *n, int64_t row, const float *sums)
 {
     const fsfm_cpu_product *p = n->product;
     const int64_t first = row * p->N + n->column;
+    const bool gelu = is_gelu(p);
     for (int64_t c = 0; c < n->columns; c += VW) {
         vf x = vf_load(sums + c);
         if (n->bias) x += vf_load_at(n->bias, c, n->columns);
@@ -141,11 +148,15 @@ static void finish_row(const panel *n, int64_t row, const float *sums)
         } else {
             if (n->added) x += act_load_at((const act *)n->added + first, c, n->columns);
             act_store_at((act *)p->c + first, x, c, n->columns);
+            if (!gelu) continue;
+            const tail_place at = find_place(x);
+            act_store_at((act *)p->active + first, gelu_of(x, &at), c, n->columns);
         }
     }
 }
 
-/* Tiles of c that are no whole vectors, or have numbers in compute precision added, by way of sums. */
+/* Tiles of c that are no whole vectors, have numbers in compute precision added, or a GELU: by way of sums.
+ */
 static void indirect_tile(const panel *n, int64_t row, int64_t rows, tile *t)
 {
     float sums[MR][PANEL] __attribute__((aligned(64)));
@@ -169,15 +180,14 @@ static void direct_tile(const panel *n, int64_t row, int64_t rows, tile *t)
     tiles[rows - 1][vectors - 1](t);
 }
 
-/* What follows from a tile of c. */
-static void activate_tile(const panel *n, int64_t row, int64_t rows)
+/* Where x was a GELU, its slope on a tile of dx. */
+static void slope_tile(const panel *n, int64_t row, int64_t rows)
 {
     const fsfm_cpu_product *p = n->product;
     const int64_t first = row * p->N + n->column;
-    act *active = p->active ? (act *)p->active + first : NULL;
-    if (p->hidden) KERNEL(gelu_backward)
-    (rows, n->columns, p->N, (const act *)p->hidden + first, (act *)p->c + first, active);
-    else if (active) KERNEL(gelu)(rows, n->columns, p->N, (const act *)p->c + first, active);
+    KERNEL(gelu_backward)
+    (rows, n->columns, p->N, (const act *)p->hidden + first, (act *)p->c + first,
+     p->active ? (act *)p->active + first : NULL);
 }
 
 /* What a tile will read, and write by less than a cache line at a time, while the sums are computed. Inlined,
@@ -200,7 +210,7 @@ static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const le
                            int64_t words)
 {
     const fsfm_cpu_product *p = n->product;
-    const bool is_direct = n->width == n->columns && (p->c_is_float || !n->added);
+    const bool is_direct = n->width == n->columns && (p->c_is_float || !n->added) && !is_gelu(p);
     for (int64_t i = 0; i < block->rows; i += MR) {
         const int64_t row = block->row + i, rows = block->rows - i < MR ? block->rows - i : MR;
         const word *a = left->a + i / STRIP * left->strip + i % STRIP * left->row;
@@ -210,7 +220,7 @@ static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const le
             direct_tile(n, row, rows, &t);
         else
             indirect_tile(n, row, rows, &t);
-        activate_tile(n, row, rows);
+        if (p->hidden) slope_tile(n, row, rows);
     }
 }
 
