@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "jobs/machine/machine_find.h"
 #include "jobs/machine/machine_yaml.h"
+#include "jobs/settings/configs_find.h"
 
 #define ROW(kind, member)                                                       \
     {                                                                           \
@@ -35,7 +35,7 @@ fsfm_status fsfm_gpu_machine_read(const char *name, fsfm_gpu_machine *out, fsfm_
     if (is_path(name))
         snprintf(out->path, sizeof out->path, "%s", name);
     else
-        FSFM_TRY(fsfm_machine_path(name, out->path, sizeof out->path, err));
+        FSFM_TRY(fsfm_configs_path("machines", name, out->path, sizeof out->path, err));
     if (!fsfm_file_exists(out->path))
         return fsfm_fail(err, FSFM_ERR_ARG,
                          "--gpu: expected h100, a100, h200 or a file, found '%.60s': no %s", name, out->path);

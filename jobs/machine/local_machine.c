@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "jobs/machine/machine_find.h"
 #include "jobs/machine/machine_yaml.h"
+#include "jobs/settings/configs_find.h"
 
 #define ROW(kind, member)                                                      \
     {                                                                          \
@@ -55,7 +55,7 @@ fsfm_status fsfm_local_machine_read(const char *path, fsfm_local_machine *out, f
     if (path)
         snprintf(out->path, sizeof out->path, "%s", path);
     else
-        FSFM_TRY(fsfm_machine_path("local", out->path, sizeof out->path, err));
+        FSFM_TRY(fsfm_configs_path("machines", "local", out->path, sizeof out->path, err));
     if (!fsfm_file_exists(out->path)) return FSFM_OK;
     if (fsfm_yaml_read(out->path, &yaml, err) != FSFM_OK) {
         err->status = FSFM_ERR_ARG;
