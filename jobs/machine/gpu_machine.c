@@ -18,7 +18,7 @@ static const fsfm_machine_key keys[] = {
     ROW(TEXT, name),          ROW(REAL, bf16_tflops),  ROW(REAL, fp32_tflops),    ROW(REAL, memory_tb_s),
     ROW(REAL, memory_gb),     ROW(REAL, reserved_gb),  ROW(SHARE, gemm_share),    ROW(REAL, attention_tflops),
     ROW(SHARE, memory_share), ROW(REAL, gap_ms),       ROW(WHOLE, gpus_per_node), ROW(REAL, nvlink_gb_s),
-    ROW(REAL, network_gb_s),  ROW(REAL, storage_gb_s),
+    ROW(REAL, nvlink_us),     ROW(REAL, network_gb_s), ROW(REAL, network_us),     ROW(REAL, storage_gb_s),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
