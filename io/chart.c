@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "io/draw.h"
-#include "io/file.h"
 #include "io/font.h"
 
 enum { TEXT_CHARACTERS = 96, MARGIN = 20, PLOT_WIDTH = 720, PLOT_HEIGHT = 400, SCALE = 2, TICKS_MAX = 12 };
@@ -28,7 +27,7 @@ struct fsfm_chart {
     dot *dots;
 };
 
-static const uint8_t ink[3] = {32, 36, 44}, faint[3] = {222, 225, 230}, axis[3] = {120, 126, 136};
+static const uint8_t faint[3] = {222, 225, 230}, axis[3] = {120, 126, 136};
 static const uint8_t palette[FSFM_CHART_SERIES_MAX][3] = {
     {46, 134, 222},  {232, 72, 85}, {38, 166, 137}, {250, 177, 47},
     {142, 108, 200}, {124, 84, 60}, {96, 125, 139}, {214, 93, 177},
@@ -180,13 +179,13 @@ static void draw_axes(const fsfm_chart *chart, const layout *l, fsfm_image *canv
 {
     const int bottom = l->top + PLOT_HEIGHT, right = l->left + PLOT_WIDTH;
     int free_from = 0;
-    fsfm_font_draw(canvas, MARGIN, MARGIN, SCALE, l->width - 2 * MARGIN, chart->title, ink);
+    fsfm_font_draw(canvas, MARGIN, MARGIN, SCALE, l->width - 2 * MARGIN, chart->title, fsfm_ink);
     fsfm_font_draw(canvas, MARGIN, MARGIN + LINE + 4, SCALE, l->width - 2 * MARGIN, chart->y_title, axis);
     for (int i = 0; i < l->tick_count; i++) {
         const double y = y_of(l, l->y.low + i * l->y.step);
         fsfm_draw_line(canvas, l->left, y, right, y, 1.0, faint);
         fsfm_font_draw(canvas, l->left - 12 - fsfm_font_width(l->ticks[i], SCALE), (int)y - 7, SCALE,
-                       PLOT_WIDTH, l->ticks[i], ink);
+                       PLOT_WIDTH, l->ticks[i], fsfm_ink);
     }
     fsfm_draw_line(canvas, l->left, bottom, right, bottom, 2.0, axis);
     for (int i = 0; i < chart->label_count; i++) {
@@ -194,7 +193,7 @@ static void draw_axes(const fsfm_chart *chart, const layout *l, fsfm_image *canv
         const int width = fsfm_font_width(chart->labels[i], SCALE), from = (int)x - width / 2;
         fsfm_draw_line(canvas, x, bottom, x, bottom + 6, 2.0, axis);
         if (from < free_from) continue; /* it would lie over the one before */
-        fsfm_font_draw(canvas, from, bottom + 12, SCALE, l->width - from, chart->labels[i], ink);
+        fsfm_font_draw(canvas, from, bottom + 12, SCALE, l->width - from, chart->labels[i], fsfm_ink);
         free_from = from + width + LETTER;
     }
     const int width = fsfm_font_width(chart->x_title, SCALE);
@@ -237,7 +236,8 @@ static void draw_legend(const fsfm_chart *chart, const layout *l, fsfm_image *ca
         if (!chart->names[i][0]) continue;
         fsfm_draw_line(canvas, l->legend, y + 7, l->legend + 28, y + 7, 2.0, palette[i]);
         fsfm_draw_disc(canvas, l->legend + 14, y + 7, 5.0, palette[i]);
-        fsfm_font_draw(canvas, l->legend + 40, y, SCALE, l->width - l->legend - 40, chart->names[i], ink);
+        fsfm_font_draw(canvas, l->legend + 40, y, SCALE, l->width - l->legend - 40, chart->names[i],
+                       fsfm_ink);
         y += LINE + 6;
     }
 }
@@ -246,24 +246,14 @@ fsfm_status fsfm_chart_write(const fsfm_chart *chart, const char *path, fsfm_err
 {
     const layout l = lay_out(chart);
     fsfm_image canvas = {0};
-    uint8_t *bytes = NULL;
-    size_t size_bytes = 0;
-    fsfm_status st = fsfm_image_create(l.width, l.height, 3, &canvas, err);
-    if (st == FSFM_OK) {
-        memset(canvas.pixels, 255, (size_t)l.width * (size_t)l.height * 3);
-        draw_axes(chart, &l, &canvas);
-        for (int i = 0; i < chart->dot_count; i++)
-            fsfm_draw_disc(&canvas, x_of(chart, &l, chart->dots[i].series, chart->dots[i].label),
-                           y_of(&l, chart->dots[i].value), 2.5, palette[chart->dots[i].series]);
-        for (int i = 0; i < chart->series_count; i++) draw_series(chart, &l, i, &canvas);
-        draw_legend(chart, &l, &canvas);
-        st = fsfm_image_encode_png(&canvas, &bytes, &size_bytes, err);
-    }
-    if (st != FSFM_OK)
-        fsfm_context(err, "%s", path);
-    else
-        st = fsfm_file_write(path, bytes, size_bytes, err);
-    free(bytes);
+    if (fsfm_draw_begin(l.width, l.height, &canvas, err) != FSFM_OK) return fsfm_context(err, "%s", path);
+    draw_axes(chart, &l, &canvas);
+    for (int i = 0; i < chart->dot_count; i++)
+        fsfm_draw_disc(&canvas, x_of(chart, &l, chart->dots[i].series, chart->dots[i].label),
+                       y_of(&l, chart->dots[i].value), 2.5, palette[chart->dots[i].series]);
+    for (int i = 0; i < chart->series_count; i++) draw_series(chart, &l, i, &canvas);
+    draw_legend(chart, &l, &canvas);
+    const fsfm_status st = fsfm_draw_write(&canvas, path, err);
     fsfm_image_free(&canvas);
     return st;
 }

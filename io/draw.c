@@ -3,6 +3,32 @@
 #include "io/draw.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+
+const uint8_t fsfm_ink[3] = {32, 36, 44};
+
+fsfm_status fsfm_draw_begin(int width, int height, fsfm_image *out, fsfm_error *err)
+{
+    FSFM_TRY(fsfm_image_create(width, height, 3, out, err));
+    memset(out->pixels, 255, (size_t)width * (size_t)height * 3);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_draw_write(const fsfm_image *image, const char *path, fsfm_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    fsfm_status st = fsfm_image_encode_png(image, &bytes, &size_bytes, err);
+    if (st != FSFM_OK)
+        fsfm_context(err, "%s", path);
+    else
+        st = fsfm_file_write(path, bytes, size_bytes, err);
+    free(bytes);
+    return st;
+}
 
 static void blend(uint8_t *pixel, const uint8_t colour[3], double share)
 {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NUMBER_SIZE = 64 };
+
 typedef struct {
     const char *at, *end;
 } scanner;
@@ -103,31 +105,33 @@ bool fsfm_json_is_object(const char *bytes, size_t size_bytes)
     return scan_object(bytes, size_bytes, NULL, &value);
 }
 
-bool fsfm_json_find_int(const char *bytes, size_t size_bytes, const char *key, int64_t *out)
+/* What stands there as a text of its own, for functions that read numbers. */
+static bool find_word(const char *bytes, size_t size_bytes, const char *key, char out[NUMBER_SIZE])
 {
-    char digits[24], *end = NULL;
     piece value;
     if (!scan_object(bytes, size_bytes, key, &value) || value.size_bytes == 0 ||
-        value.size_bytes >= sizeof digits)
+        value.size_bytes >= NUMBER_SIZE)
         return false;
-    memcpy(digits, value.at, value.size_bytes);
-    digits[value.size_bytes] = 0;
+    memcpy(out, value.at, value.size_bytes);
+    out[value.size_bytes] = 0;
+    return true;
+}
+
+bool fsfm_json_find_int(const char *bytes, size_t size_bytes, const char *key, int64_t *out)
+{
+    char digits[NUMBER_SIZE], *end = NULL;
+    if (!find_word(bytes, size_bytes, key, digits)) return false;
     errno = 0;
     const long long number = strtoll(digits, &end, 10);
-    if (errno != 0 || *end != 0) return false;
+    if (errno != 0 || end == digits || *end != 0) return false;
     *out = number;
     return true;
 }
 
 bool fsfm_json_find_real(const char *bytes, size_t size_bytes, const char *key, double *out)
 {
-    char digits[64], *end = NULL;
-    piece value;
-    if (!scan_object(bytes, size_bytes, key, &value) || value.size_bytes == 0 ||
-        value.size_bytes >= sizeof digits)
-        return false;
-    memcpy(digits, value.at, value.size_bytes);
-    digits[value.size_bytes] = 0;
+    char digits[NUMBER_SIZE], *end = NULL;
+    if (!find_word(bytes, size_bytes, key, digits)) return false;
     const double number = strtod(digits, &end);
     if (end == digits || *end != 0 || !isfinite(number)) return false;
     *out = number;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
+#include "io/draw.h"
 #include "io/font.h"
 
 enum { MARGIN = 16, GAP = 6, CAPTION_CHARACTERS = 48, TITLE_CHARACTERS = 200, LARGE_CELL = 160 };
@@ -22,7 +22,7 @@ struct fsfm_sheet {
     fsfm_status trouble; /* of a put that had no memory; reported by the write */
 };
 
-static const uint8_t white[3] = {255, 255, 255}, ink[3] = {32, 36, 44}, faint[3] = {214, 218, 224};
+static const uint8_t faint[3] = {214, 218, 224};
 
 fsfm_status fsfm_sheet_create(int columns, int rows, int cell, const char *title, fsfm_sheet **out,
                               fsfm_error *err)
@@ -132,20 +132,20 @@ static layout lay_out(const fsfm_sheet *sheet)
 
 static void draw_captions(const fsfm_sheet *sheet, const layout *l, fsfm_image *canvas)
 {
-    fsfm_font_draw(canvas, MARGIN, MARGIN, l->title_scale, l->width - 2 * MARGIN, sheet->title, ink);
+    fsfm_font_draw(canvas, MARGIN, MARGIN, l->title_scale, l->width - 2 * MARGIN, sheet->title, fsfm_ink);
     for (int column = 0; column < sheet->columns; column++) {
         const char *text = sheet->column_captions[column];
         const int width = fsfm_font_width(text, l->scale),
                   room = sheet->cell + GAP - FSFM_FONT_WIDTH * l->scale / 2;
         const int x =
             l->left + column * (sheet->cell + GAP) + (width < sheet->cell ? (sheet->cell - width) / 2 : 0);
-        fsfm_font_draw(canvas, x, l->top - FSFM_FONT_HEIGHT * l->scale - 2, l->scale, room, text, ink);
+        fsfm_font_draw(canvas, x, l->top - FSFM_FONT_HEIGHT * l->scale - 2, l->scale, room, text, fsfm_ink);
     }
     for (int row = 0; row < sheet->rows; row++) {
         const char *text = sheet->row_captions[row];
         const int x = MARGIN + l->gutter - fsfm_font_width(text, l->scale);
         const int y = l->top + row * (sheet->cell + GAP) + (sheet->cell - 7 * l->scale) / 2;
-        fsfm_font_draw(canvas, x, y, l->scale, l->gutter, text, ink);
+        fsfm_font_draw(canvas, x, y, l->scale, l->gutter, text, fsfm_ink);
     }
 }
 
@@ -165,8 +165,7 @@ static void draw_cell(const fsfm_sheet *sheet, int column, int row, int x, int y
 static fsfm_status compose(const fsfm_sheet *sheet, fsfm_image *canvas, fsfm_error *err)
 {
     const layout l = lay_out(sheet);
-    FSFM_TRY(fsfm_image_create(l.width, l.height, 3, canvas, err));
-    memset(canvas->pixels, white[0], (size_t)l.width * (size_t)l.height * 3);
+    FSFM_TRY(fsfm_draw_begin(l.width, l.height, canvas, err));
     draw_captions(sheet, &l, canvas);
     for (int row = 0; row < sheet->rows; row++)
         for (int column = 0; column < sheet->columns; column++)
@@ -181,15 +180,8 @@ fsfm_status fsfm_sheet_write(const fsfm_sheet *sheet, const char *path, fsfm_err
     if (sheet->trouble != FSFM_OK)
         return fsfm_fail(err, sheet->trouble, "%s: no memory to scale its pictures", path);
     fsfm_image canvas = {0};
-    uint8_t *bytes = NULL;
-    size_t size_bytes = 0;
-    fsfm_status st = compose(sheet, &canvas, err);
-    if (st == FSFM_OK) st = fsfm_image_encode_png(&canvas, &bytes, &size_bytes, err);
-    if (st != FSFM_OK)
-        fsfm_context(err, "%s", path);
-    else
-        st = fsfm_file_write(path, bytes, size_bytes, err);
-    free(bytes);
+    const fsfm_status st = compose(sheet, &canvas, err) == FSFM_OK ? fsfm_draw_write(&canvas, path, err)
+                                                                   : fsfm_context(err, "%s", path);
     fsfm_image_free(&canvas);
     return st;
 }

@@ -52,8 +52,10 @@ const fsfm_command fsfm_command_bench = {
         "  configs/machines/local.yaml; one entry for each preset, precision, ranks and threads.\n"
         "reader DATASET [--threads T] [--order random|sequential]\n"
         "  Images/s of the reader, and of bare pread of the same bytes.\n"
-        "allreduce [--mib A,B,...] [--reduction fast|exact] [--bucket-mib N]\n"
-        "  Time and bus bandwidth of the sum of gradients against its size; under mpirun.\n"
+        "allreduce [--mib A,B,...] [--preset P] [--reduction fast|exact] [--bucket-mib N] [--out PNG]\n"
+        "  Time and bus bandwidth of the sum of gradients against its size, from 4 KiB to 256 MiB and at "
+        "what P\n"
+        "  has; under mpirun or srun. --out: the curve as a picture.\n"
         "checkpoint [--preset P] [--dir DIR] [--runs N]\n"
         "  Writes, verifies and reads a checkpoint of the preset's size in a temporary folder of DIR.\n"
         "Every part takes --json. Measure on an idle machine.\n",

@@ -97,6 +97,9 @@ const fsfm_command fsfm_command_pretrain = {
     .summary = "pretrains a face ViT; goes on by itself where run.dir holds a checkpoint",
     .help =
         "Runs alone, under mpirun -n N or under srun --mpi=pmix. `fsfm config list` shows every key.\n"
+        "CONFIG.yaml: a file, or the name of one in configs/ beside the program (pretrain_vit_b16), here and "
+        "in\n"
+        "plan, submit and config check.\n"
         "Signals TERM, USR1, USR2, HUP and INT, a file STOP in run.dir and the time limit (FSFM_END_TIME or\n"
         "SLURM_JOB_END_TIME, seconds since 1970) save and stop: exit code 75, and the same command goes on.\n"
         "Exit codes: 0 done, 75 stopped and can go on, 1 failed, 2 wrong usage or configuration.\n",

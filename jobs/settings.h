@@ -44,10 +44,10 @@ fsfm_train_job fsfm_settings_job(const fsfm_settings *settings);
 const fsfm_option *fsfm_settings_find(fsfm_settings *settings, const char *key, void **owner,
                                       const char **nearest);
 
-/* Reads file, applies overrides ("key=value") in order, resolves the preset and checks combinations. Errors
- * are FSFM_ERR_ARG and read "FILE:LINE:COLUMN: key: expected ..., found ..." or "argument N: key: ...", an
- * unknown key names the nearest one. warning gets one line about what is allowed but odd (warm-up >= epochs),
- * else "". */
+/* Reads file (a path, or the name of one in configs/ beside the program: "pretrain_vit_b16"), applies
+ * overrides ("key=value") in order, resolves the preset and checks combinations. Errors are FSFM_ERR_ARG and
+ * read "FILE:LINE:COLUMN: key: expected ..., found ..." or "argument N: key: ...", an unknown key names the
+ * nearest one. warning gets one line about what is allowed but odd (warm-up >= epochs), else "". */
 FSFM_MUST_USE
 fsfm_status fsfm_settings_load(const char *file, int override_count, char *const *overrides,
                                fsfm_settings *out, char warning[256], fsfm_error *err);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
+
 enum { LEVELS_MAX = 32 };
 
 struct fsfm_reduce {
@@ -248,6 +250,28 @@ fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsf
     fsfm_comm_sum_double(reduce->setup.comm, values, 3);
     *sums = (fsfm_learner_sums){values[0], values[1], values[2]};
     return FSFM_OK;
+}
+
+fsfm_status fsfm_reduce_time(fsfm_reduce *reduce, double *seconds, fsfm_error *err)
+{
+    const bool is_fast = reduce->setup.kind == FSFM_REDUCTION_FAST;
+    fsfm_learner_sums sums = {0};
+    fsfm_status st = FSFM_OK;
+    fsfm_comm_barrier(reduce->setup.comm);
+    const double began_s = fsfm_clock_monotonic_s();
+    fsfm_reduce_begin(reduce);
+    if (is_fast) fsfm_reduce_ready(reduce, 0, reduce->setup.count);
+    for (int64_t s = 0; !is_fast && s < reduce->local_slices && st == FSFM_OK; s++)
+        st = fsfm_reduce_slice(reduce, &sums, err);
+    fsfm_error late;
+    const fsfm_status gradients = fsfm_reduce_gradients(reduce, st == FSFM_OK ? err : &late);
+    if (st == FSFM_OK) st = gradients;
+    const fsfm_status finished = fsfm_reduce_finish(reduce, &sums, st == FSFM_OK ? err : &late);
+    if (st == FSFM_OK) st = finished;
+    if (st == FSFM_OK) st = reduce->setup.dev->ops->synchronize(reduce->setup.dev, err);
+    *seconds = fsfm_clock_monotonic_s() - began_s;
+    fsfm_comm_max_double(reduce->setup.comm, seconds, 1);
+    return fsfm_comm_agree(reduce->setup.comm, st, err);
 }
 
 const char *fsfm_reduce_way(const fsfm_reduce *reduce)

@@ -55,4 +55,8 @@ fsfm_status fsfm_reduce_gradients(fsfm_reduce *reduce, fsfm_error *err);
  * the global batch. sums: fast: in this rank's, exact: unused; out the global batch's. */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err);
+/* Collective, for measurements: sums what the gradients are once, without a backward pass to hide behind;
+ * seconds until the last rank has the result. */
+FSFM_MUST_USE
+fsfm_status fsfm_reduce_time(fsfm_reduce *reduce, double *seconds, fsfm_error *err);
 #endif

@@ -212,6 +212,18 @@ static fsfm_status time_all(bench *b, fsfm_step_bench *out, fsfm_error *err)
     return FSFM_OK;
 }
 
+/* The sum that every step ends with, alone: what of it a step waits for is for others to tell. */
+static fsfm_status time_sums(bench *b, fsfm_step_bench *out, fsfm_error *err)
+{
+    double warm_s = 0;
+    out->sum_bytes = fsfm_learner_parameters(b->train.learner)->total_floats * (int64_t)sizeof(float);
+    if (b->train.ranks == 1) return FSFM_OK;
+    FSFM_TRY(fsfm_reduce_time(b->train.reduce, &warm_s, err));
+    for (int i = 0; i < FSFM_STEP_BENCH_SUMS; i++)
+        FSFM_TRY(fsfm_reduce_time(b->train.reduce, &out->sum_s[i], err));
+    return FSFM_OK;
+}
+
 static fsfm_status measure(bench *b, fsfm_step_bench *out, fsfm_error *err)
 {
     const int64_t steps = b->setup->steps;
@@ -221,6 +233,7 @@ static fsfm_status measure(bench *b, fsfm_step_bench *out, fsfm_error *err)
         out->step_s ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %" PRId64 " times", steps);
     FSFM_TRY(fsfm_comm_agree(b->train.comm, st, err));
     FSFM_TRY(time_all(b, out, err));
+    FSFM_TRY(time_sums(b, out, err));
     return fsfm_comm_agree(b->train.comm, keep_profile(b, out, err), err);
 }
 

@@ -9,6 +9,8 @@
 #include "mpi/comm.h"
 #include "mpi/train_loop.h"
 
+enum { FSFM_STEP_BENCH_SUMS = 5 };
+
 typedef struct {
     const fsfm_train_job *job; /* borrowed; data, run_dir, config and compare are not looked at */
     int64_t warmup, steps;     /* steps that are not timed, and that are; steps >= 1 */
@@ -21,11 +23,13 @@ typedef struct {
     int64_t micro_batch, local_batch;
     int64_t kept;
     char device[96];
-    fsfm_precision precision;    /* what is computed in, which may not be what was asked for */
-    fsfm_flops flops;            /* an image */
-    fsfm_device_peaks peaks;     /* of all ranks together: measured around every step, the best counts */
-    uint64_t peak_rss_bytes;     /* of the rank that has most, without what measuring the peaks took */
-    double *step_s;              /* (steps), owned */
+    fsfm_precision precision; /* what is computed in, which may not be what was asked for */
+    fsfm_flops flops;         /* an image */
+    fsfm_device_peaks peaks;  /* of all ranks together: measured around every step, the best counts */
+    uint64_t peak_rss_bytes;  /* of the rank that has most, without what measuring the peaks took */
+    double *step_s;           /* (steps), owned */
+    double sum_s[FSFM_STEP_BENCH_SUMS]; /* of the gradients over ranks, with nothing beside it; 0: one rank */
+    int64_t sum_bytes;
     fsfm_profile_entry *profile; /* (profile_count), owned; NULL unless asked for */
     int profile_count;
 } fsfm_step_bench;

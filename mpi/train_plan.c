@@ -207,6 +207,15 @@ static fsfm_status find_largest(const fsfm_train *train, uint64_t rest, uint64_t
     return FSFM_OK;
 }
 
+/* The encoder's tensors come first. */
+static int64_t count_encoder(const fsfm_parameters *parameters)
+{
+    int64_t elements = 0;
+    const int end = fsfm_parameters_find(parameters, "mask_token");
+    for (int i = 0; i < end; i++) elements += parameters->items[i].count;
+    return elements;
+}
+
 /* code_bytes: what this process has, with its device and its data open and nothing allocated. */
 static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsfm_train_plan *out,
                                fsfm_error *err)
@@ -223,6 +232,7 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     const fsfm_checkpoint checkpoint = describe_checkpoint(&learner, &parameters);
     const passing_memory passing = find_passing(train, &checkpoint);
     out->parameters = parameters.total_elements;
+    out->encoder_parameters = count_encoder(&parameters);
     if (checkpoint.floats[FSFM_STATE_TARGET] > 0) out->target_parameters = parameters.trunk_elements;
     out->checkpoint_bytes = fsfm_checkpoint_size_bytes(&checkpoint);
     out->checkpoints_kept = kept_checkpoints(train);

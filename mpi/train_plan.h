@@ -47,12 +47,13 @@ typedef struct {
     int64_t dropped;                         /* samples that an epoch leaves out */
     double lr_peak;
     int64_t warmup_steps;
-    int64_t shards;            /* files of the training set; 0: not there yet */
-    int64_t kept;              /* patches of an image that the online network sees */
-    bool keeps_features;       /* the target's are computed in the first epoch alone */
-    int64_t parameters;        /* trained numbers */
-    int64_t target_parameters; /* of a target with weights of its own, else 0 */
-    fsfm_flops flops;          /* an image */
+    int64_t shards;             /* files of the training set; 0: not there yet */
+    int64_t kept;               /* patches of an image that the online network sees */
+    bool keeps_features;        /* the target's are computed in the first epoch alone */
+    int64_t parameters;         /* trained numbers */
+    int64_t encoder_parameters; /* of them */
+    int64_t target_parameters;  /* of a target with weights of its own, else 0 */
+    fsfm_flops flops;           /* an image */
     uint64_t checkpoint_bytes;
     int64_t checkpoints_kept;       /* files at the moment of most, with the one being written */
     fsfm_rank_memory first, others; /* rank 0, and each other rank */

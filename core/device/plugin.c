@@ -23,16 +23,16 @@ static fsfm_status program_folder(char out[PATH_MAX], fsfm_error *err)
 
 static fsfm_status find_file(char out[PATH_MAX], fsfm_error *err)
 {
-    static const char *const places[] = {".", "../lib/fsfm"};
+    static const char *const places[] = {".", "../lib"};
     char folder[PATH_MAX];
     FSFM_TRY(program_folder(folder, err));
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         const int length = snprintf(out, PATH_MAX, "%s/%s/libfsfm_cuda.so", folder, places[i]);
         if (length < PATH_MAX && access(out, F_OK) == 0) return FSFM_OK;
     }
-    return fsfm_fail(
-        err, FSFM_ERR_DEVICE,
-        "libfsfm_cuda.so is neither in %.200s nor in ../lib/fsfm from there: built without CUDA?", folder);
+    return fsfm_fail(err, FSFM_ERR_DEVICE,
+                     "libfsfm_cuda.so is neither in %.200s nor in ../lib from there: built without CUDA?",
+                     folder);
 }
 
 /* libcuda.so.1 is a part of the driver: asking for it is much faster than CUDA's own start. */

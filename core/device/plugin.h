@@ -28,7 +28,7 @@ typedef struct fsfm_device_plugin {
 } fsfm_device_plugin;
 
 /* Loads the plugin, for good, and asks it for a GPU; fails with FSFM_ERR_DEVICE and the reason. It is
- * libfsfm_cuda.so in the program's folder or in ../lib/fsfm from there, and is looked for where NVIDIA's
+ * libfsfm_cuda.so in the program's folder or in ../lib from there, and is looked for where NVIDIA's
  * driver is, libcuda.so.1 (*has_driver: found). FSFM_CUDA_PLUGIN in the environment names another one, which
  * is taken without a driver. */
 FSFM_MUST_USE

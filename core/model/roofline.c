@@ -75,6 +75,8 @@ static void add_time(void *context, const fsfm_work *work)
         t->out.forward_s += seconds;
     else
         t->out.backward_s += seconds;
+    if (work->part == FSFM_PART_ENCODER && work->pass != FSFM_PASS_FORWARD)
+        t->out.encoder_backward_s += seconds;
 }
 
 fsfm_roofline fsfm_roofline_time(const fsfm_work_setup *setup, const fsfm_rates *rates)

@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
     fsfm_work_time part[FSFM_PARTS];
     double forward_s, backward_s, target_s; /* of the online network, and of the target */
+    double encoder_backward_s;              /* the last part of backward */
     double total_s;
 } fsfm_roofline;
 

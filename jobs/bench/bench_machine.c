@@ -7,7 +7,9 @@
 
 #include "core/model/parameters.h"
 #include "jobs/bench/bench.h"
+#include "jobs/bench/bench_report.h"
 #include "jobs/machine/local_machine.h"
+#include "mpi/exchange_time.h"
 
 /* Seconds of a step on rank 0. */
 typedef struct {
@@ -66,6 +68,12 @@ static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *j
     FSFM_TRY(count_parameters(job->model, &online, &target, err));
     for (int64_t s = 0; s < steps; s++) mean_s += seen->step_s[s] / (double)steps;
     const double giga = 1e-9 * mean_s / step_s;
+    /* What operations leave of the median step is the sum over ranks, as far as it shows, and what is
+     * between. */
+    double sums_s[FSFM_STEP_BENCH_SUMS];
+    memcpy(sums_s, seen->sum_s, sizeof sums_s);
+    const double rest_s = fmax(0.0, step_s - t.all * step_s / mean_s);
+    const double sum_s = fmin(fsfm_bench_median(sums_s, FSFM_STEP_BENCH_SUMS), rest_s);
     out->ranks = ranks;
     out->threads = seen->threads;
     out->micro_batch = (double)seen->micro_batch;
@@ -76,7 +84,9 @@ static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *j
     out->attention_gflops = giga * micros * sums.attention_flop / t.attention;
     out->rows_gb_s = giga * micros * sums.rows_bytes / t.rows;
     out->optimizer_gb_s = giga * fsfm_roofline_optimizer_bytes(online, target) / t.optimizer;
-    out->other_share = fmax(1e-6, 1.0 - t.all / mean_s);
+    out->other_share = fmax(1e-6, (rest_s - sum_s) / (step_s - sum_s));
+    if (sum_s > 0)
+        out->sum_gb_s = 1e-9 * fsfm_exchange_ring_bytes(seen->ranks, (double)seen->sum_bytes) / sum_s;
     return FSFM_OK;
 }
 

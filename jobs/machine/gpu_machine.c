@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "jobs/machine/machine_find.h"
 #include "jobs/machine/machine_yaml.h"
+#include "jobs/settings/configs_find.h"
 
 #define ROW(kind, member)                                                       \
     {                                                                           \
@@ -18,7 +18,7 @@ static const fsfm_machine_key keys[] = {
     ROW(TEXT, name),          ROW(REAL, bf16_tflops),  ROW(REAL, fp32_tflops),    ROW(REAL, memory_tb_s),
     ROW(REAL, memory_gb),     ROW(REAL, reserved_gb),  ROW(SHARE, gemm_share),    ROW(REAL, attention_tflops),
     ROW(SHARE, memory_share), ROW(REAL, gap_ms),       ROW(WHOLE, gpus_per_node), ROW(REAL, nvlink_gb_s),
-    ROW(REAL, network_gb_s),  ROW(REAL, storage_gb_s),
+    ROW(REAL, nvlink_us),     ROW(REAL, network_gb_s), ROW(REAL, network_us),     ROW(REAL, storage_gb_s),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -35,7 +35,7 @@ fsfm_status fsfm_gpu_machine_read(const char *name, fsfm_gpu_machine *out, fsfm_
     if (is_path(name))
         snprintf(out->path, sizeof out->path, "%s", name);
     else
-        FSFM_TRY(fsfm_machine_path(name, out->path, sizeof out->path, err));
+        FSFM_TRY(fsfm_configs_path("machines", name, out->path, sizeof out->path, err));
     if (!fsfm_file_exists(out->path))
         return fsfm_fail(err, FSFM_ERR_ARG,
                          "--gpu: expected h100, a100, h200 or a file, found '%.60s': no %s", name, out->path);

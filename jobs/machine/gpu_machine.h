@@ -13,7 +13,7 @@ typedef struct {
     double bf16_tflops, fp32_tflops, memory_tb_s, memory_gb, reserved_gb;
     double gemm_share, attention_tflops, memory_share, gap_ms;
     double gpus_per_node; /* whole */
-    double nvlink_gb_s, network_gb_s, storage_gb_s;
+    double nvlink_gb_s, nvlink_us, network_gb_s, network_us, storage_gb_s;
 } fsfm_gpu_machine;
 
 /* name: a file of configs/machines without ".yaml" (h100, a100, h200), or a path (with a '/' or ".yaml").

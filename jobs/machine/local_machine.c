@@ -7,20 +7,22 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "jobs/machine/machine_find.h"
 #include "jobs/machine/machine_yaml.h"
+#include "jobs/settings/configs_find.h"
 
-#define ROW(kind, member)                                                      \
-    {                                                                          \
-#member, FSFM_MACHINE_##kind, offsetof(fsfm_local_step, member), false \
+#define ANY_ROW(kind, member, is_optional)                                           \
+    {                                                                                \
+#member, FSFM_MACHINE_##kind, offsetof(fsfm_local_step, member), is_optional \
     }
+#define ROW(kind, member) ANY_ROW(kind, member, false)
+#define OPTIONAL_ROW(kind, member) ANY_ROW(kind, member, true)
 
 static const fsfm_machine_key step_keys[] = {
     ROW(TEXT, preset),           ROW(TEXT, precision),        ROW(TEXT, device),
     ROW(WHOLE, ranks),           ROW(WHOLE, threads),         ROW(WHOLE, micro_batch),
     ROW(REAL, gflop_per_image),  ROW(REAL, gemm_peak_gflops), ROW(REAL, gemm_gflops),
     ROW(REAL, memory_peak_gb_s), ROW(REAL, attention_gflops), ROW(REAL, rows_gb_s),
-    ROW(REAL, optimizer_gb_s),   ROW(SHARE, other_share),
+    ROW(REAL, optimizer_gb_s),   ROW(SHARE, other_share),     OPTIONAL_ROW(REAL, sum_gb_s),
 };
 static const fsfm_machine_key machine_keys[] = {
     {"checkpoint_mb_s", FSFM_MACHINE_REAL, offsetof(fsfm_local_machine, checkpoint_mb_s), true},
@@ -55,7 +57,7 @@ fsfm_status fsfm_local_machine_read(const char *path, fsfm_local_machine *out, f
     if (path)
         snprintf(out->path, sizeof out->path, "%s", path);
     else
-        FSFM_TRY(fsfm_machine_path("local", out->path, sizeof out->path, err));
+        FSFM_TRY(fsfm_configs_path("machines", "local", out->path, sizeof out->path, err));
     if (!fsfm_file_exists(out->path)) return FSFM_OK;
     if (fsfm_yaml_read(out->path, &yaml, err) != FSFM_OK) {
         err->status = FSFM_ERR_ARG;
@@ -91,12 +93,13 @@ static void print_step(FILE *file, const fsfm_local_step *step)
     char quoted[256];
     for (int k = 0; k < STEP_KEYS; k++) {
         const char *member = (const char *)step + step_keys[k].offset;
+        double value = 0;
+        if (step_keys[k].kind != FSFM_MACHINE_TEXT) memcpy(&value, member, sizeof value);
+        if (step_keys[k].is_optional && value == 0) continue;
         fprintf(file, "%s%s: ", k == 0 ? "  - " : "    ", step_keys[k].name);
         if (step_keys[k].kind == FSFM_MACHINE_TEXT) {
             fprintf(file, "%s\n", fsfm_yaml_quote(member, quoted, sizeof quoted));
         } else {
-            double value = 0;
-            memcpy(&value, member, sizeof value);
             fprintf(file, "%.6g\n", value);
         }
     }
@@ -136,6 +139,17 @@ const fsfm_local_step *fsfm_local_machine_choose(const fsfm_local_machine *machi
         best = step;
         least_processors = processors;
         least_flop = flop;
+    }
+    return best;
+}
+
+const fsfm_local_step *fsfm_local_machine_choose_sum(const fsfm_local_machine *machine, double ranks)
+{
+    const fsfm_local_step *best = NULL;
+    for (int i = 0; i < machine->count; i++) {
+        const fsfm_local_step *step = &machine->steps[i];
+        if (step->sum_gb_s > 0 && (!best || fabs(log(step->ranks / ranks)) <= fabs(log(best->ranks / ranks))))
+            best = step;
     }
     return best;
 }

@@ -15,7 +15,8 @@ typedef struct {
     double memory_peak_gb_s;
     double attention_gflops;          /* reached */
     double rows_gb_s, optimizer_gb_s; /* reached, by the model's count of bytes */
-    double other_share;               /* of a step: between operations; on ranks with the sum over them */
+    double other_share;               /* of a step without the sum over ranks: between operations */
+    double sum_gb_s; /* each way of a rank, by what a step waits for of the sum; 0: one rank, or not known */
 } fsfm_local_step;
 
 enum { FSFM_LOCAL_STEPS_MAX = 64 };
@@ -39,6 +40,8 @@ fsfm_status fsfm_local_machine_write(const fsfm_local_machine *machine, fsfm_err
  * processors in use, then the nearest FLOP an image; NULL if none has the precision. */
 const fsfm_local_step *fsfm_local_machine_choose(const fsfm_local_machine *machine, fsfm_precision precision,
                                                  double ranks, double threads, double gflop_per_image);
+/* That whose sum over ranks is known and was over the nearest number of them; NULL if there is none. */
+const fsfm_local_step *fsfm_local_machine_choose_sum(const fsfm_local_machine *machine, double ranks);
 /* Rates of a rank with so many threads. */
 fsfm_rates fsfm_local_step_rates(const fsfm_local_step *step, double threads);
 const char *fsfm_precision_name(fsfm_precision precision); /* "fp32", "bf16" */

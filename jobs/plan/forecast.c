@@ -52,6 +52,19 @@ static void choose_gpu_batch(fsfm_forecast *f)
     f->gpu_memory = fsfm_gpu_memory_model(&setup);
 }
 
+/* One rank alone has no sum to wait for; with the whole batch it has everybody's micro-batches, and the rest
+ * of a step once. */
+static void add_up_scaling(fsfm_forecast *f, double step_scale)
+{
+    fsfm_forecast_time *t = &f->time;
+    const double alone_s = t->step_s - t->exchange_exposed_s, size = (double)f->settings->model.img_size;
+    const double others_s =
+        t->micro.total_s * (double)f->micro_count * step_scale * (double)(f->plan.ranks - 1);
+    t->efficiency = alone_s / t->step_s;
+    t->efficiency_same_batch = (alone_s + others_s) / (t->step_s * f->plan.ranks);
+    t->node_read_bytes_s = t->images_per_s / fmax(1.0, t->exchange.nodes) * 3 * size * size;
+}
+
 /* Work, optimiser and all that follows from exchange and other_s, which are in. */
 static void add_up(fsfm_forecast *f, double step_scale)
 {
@@ -65,6 +78,7 @@ static void add_up(fsfm_forecast *f, double step_scale)
     t->step_s = computed_s + t->exchange_exposed_s + t->other_s;
     t->later_step_s = t->step_s - t->micro.target_s * micros * step_scale;
     t->images_per_s = images / t->step_s;
+    add_up_scaling(f, step_scale);
     t->hours = (t->step_s * (double)first + t->later_step_s * (double)(f->plan.steps - first)) / 3600.0;
     t->is_known = true;
 }
@@ -85,21 +99,33 @@ static void forecast_gpu_time(fsfm_forecast *f)
     const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
                                           .ranks_per_node = (int)f->gpu.gpus_per_node,
                                           .bytes = 4.0 * (double)f->plan.parameters,
+                                          .bucket_bytes = (double)o->bucket_mib * MIB,
                                           .node_bytes_s = 1e9 * f->gpu.nvlink_gb_s,
-                                          .network_bytes_s = 1e9 * f->gpu.network_gb_s};
+                                          .network_bytes_s = 1e9 * f->gpu.network_gb_s,
+                                          .node_latency_s = 1e-6 * f->gpu.nvlink_us,
+                                          .network_latency_s = 1e-6 * f->gpu.network_us};
+    const double late_share = (double)f->plan.encoder_parameters / (double)f->plan.parameters;
     const bool is_exact = o->reduction == FSFM_REDUCTION_EXACT;
     t->rates = fsfm_gpu_machine_rates(&f->gpu, f->precision);
     start_time(f);
     t->exchange = fsfm_exchange_time_model(&exchange);
-    t->exchange_exposed_s = fsfm_exchange_exposed_s(t->exchange.total_s, is_exact ? 0.0 : t->micro.backward_s,
-                                                    (double)o->bucket_mib * MIB / exchange.bytes);
+    t->exchange_exposed_s =
+        fsfm_exchange_exposed_s(&t->exchange, is_exact ? 0.0 : t->micro.encoder_backward_s, late_share);
     t->other_s = 1e-3 * f->gpu.gap_ms;
     add_up(f, 1.0);
     f->checkpoint_s = (double)f->plan.checkpoint_bytes / (1e9 * f->gpu.storage_gb_s);
 }
 
-/* The ranks share the processors and the memory that gradients go through; a step that was measured on ranks
- * has their sum in its rest. */
+/* One way of a rank's sums, as a bench on ranks saw it. Where none did: two reads and a write of the memory
+ * that ranks share for each byte that travels. */
+static double local_sum_bytes_s(const fsfm_forecast *f)
+{
+    const fsfm_local_step *seen = fsfm_local_machine_choose_sum(&f->local, f->plan.ranks);
+    if (!seen) return 1e9 * f->measured->memory_peak_gb_s * f->measured->ranks / 3.0 / f->plan.ranks;
+    return 1e9 * seen->sum_gb_s;
+}
+
+/* The ranks share the processors and the memory that gradients go through, so that backward hides nothing. */
 static void forecast_local_time(fsfm_forecast *f)
 {
     fsfm_forecast_time *t = &f->time;
@@ -112,16 +138,15 @@ static void forecast_local_time(fsfm_forecast *f)
     if (!f->measured) return;
     t->rates = fsfm_local_step_rates(f->measured, f->plan.threads / crowd);
     start_time(f);
-    if (f->plan.ranks > 1 && f->measured->ranks == 1) {
-        const double share_bytes_s = 1e9 * f->measured->memory_peak_gb_s / 3.0 / ranks;
-        const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
-                                              .ranks_per_node = f->plan.ranks,
-                                              .bytes = 4.0 * (double)f->plan.parameters,
-                                              .node_bytes_s = share_bytes_s,
-                                              .network_bytes_s = share_bytes_s};
-        t->exchange = fsfm_exchange_time_model(&exchange);
-        t->exchange_exposed_s = t->exchange.total_s;
-    }
+    const double bytes = 4.0 * (double)f->plan.parameters;
+    const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
+                                          .ranks_per_node = f->plan.ranks,
+                                          .bytes = bytes,
+                                          .bucket_bytes = bytes,
+                                          .node_bytes_s = local_sum_bytes_s(f),
+                                          .network_bytes_s = INFINITY};
+    t->exchange = fsfm_exchange_time_model(&exchange);
+    t->exchange_exposed_s = t->exchange.total_s;
     add_up(f, 1.0 / (1.0 - fmin(f->measured->other_share, 0.9)));
 }
 

@@ -18,8 +18,11 @@ typedef struct {
     fsfm_roofline micro; /* of one micro-batch */
     double optimizer_s, exchange_exposed_s, other_s;
     fsfm_exchange_time exchange;
-    double step_s, later_step_s; /* later: of steps whose target features are known */
-    double images_per_s, hours;  /* of all ranks; of all steps of the run */
+    double step_s, later_step_s;  /* later: of steps whose target features are known */
+    double images_per_s, hours;   /* of all ranks; of all steps of the run */
+    double efficiency;            /* images/s of a rank, of those of one alone with as many images a step */
+    double efficiency_same_batch; /* ... of one alone with the whole global batch */
+    double node_read_bytes_s;     /* of raw images */
 } fsfm_forecast_time;
 
 enum { FSFM_WARNINGS_MAX = 24 };

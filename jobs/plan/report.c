@@ -74,6 +74,16 @@ static void print_exchange(const fsfm_forecast *f)
         1e3 * t->exchange.inside_s, 1e3 * t->exchange.between_s, 1e3 * t->exchange_exposed_s);
 }
 
+static void print_scaling(const fsfm_forecast *f)
+{
+    const fsfm_forecast_time *t = &f->time;
+    if (f->plan.ranks == 1) return;
+    printf("efficiency    %.1f %% of %d ranks alone with %" PRId64
+           " images each, %.1f %% of one with %" PRId64 "; a node reads %.2f GB/s" BEHIND,
+           100 * t->efficiency, f->plan.ranks, f->plan.local_batch, 100 * t->efficiency_same_batch,
+           f->plan.local_batch * f->plan.ranks, 1e-9 * t->node_read_bytes_s);
+}
+
 static void print_time(const fsfm_forecast *f)
 {
     const fsfm_forecast_time *t = &f->time;
@@ -87,6 +97,7 @@ static void print_time(const fsfm_forecast *f)
     print_plain("between", t->other_s);
     print_plain("step", t->step_s);
     print_exchange(f);
+    print_scaling(f);
     printf("speed         %.*f images/s, %.0f %% of the products' peak" BEHIND, t->images_per_s < 100 ? 2 : 0,
            t->images_per_s, 100 * fsfm_forecast_peak_share(f));
     printf("run           %.4g hours for %" PRId64 " steps, without evaluations%s" BEHIND, t->hours,

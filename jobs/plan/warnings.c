@@ -99,7 +99,7 @@ static void check_time(fsfm_forecast *f)
     const fsfm_train_options *o = &f->settings->train;
     const fsfm_forecast_time *t = &f->time;
     const int64_t every = o->checkpoint_every_steps > 0 ? o->checkpoint_every_steps : f->plan.steps;
-    const double apart_s = t->step_s * (double)every, size = (double)f->settings->model.img_size;
+    const double apart_s = t->step_s * (double)every;
     if (!t->is_known) return;
     if (apart_s > 3600 * LOST_HOURS_MOST)
         fsfm_forecast_warn(f,
@@ -117,12 +117,11 @@ static void check_time(fsfm_forecast *f)
                            "the sum of gradients is %.0f %% of a step: fewer ranks or more accumulation "
                            "would use GPUs better (model, not measured)",
                            100 * t->exchange_exposed_s / t->step_s);
-    const double node_reads = t->images_per_s / t->exchange.nodes * 3 * size * size;
-    if (node_reads > NODE_READS_MOST)
+    if (t->node_read_bytes_s > NODE_READS_MOST)
         fsfm_forecast_warn(f,
                            "a node reads %.1f GB/s of raw images: data.stage keeps them on its own disk "
                            "(model, not measured)",
-                           1e-9 * node_reads);
+                           1e-9 * t->node_read_bytes_s);
 }
 
 void fsfm_forecast_add_warnings(fsfm_forecast *f)

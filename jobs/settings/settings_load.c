@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "core/base/number.h"
+#include "io/file.h"
 #include "io/yaml.h"
 #include "jobs/settings.h"
+#include "jobs/settings/configs_find.h"
 #include "jobs/settings/settings_places.h"
 
 enum { KEY_SIZE = 128 };
@@ -257,10 +259,21 @@ static fsfm_status load_all(loader *l, const fsfm_yaml_node *root, const layers 
     return fsfm_settings_check(&l->places, l->settings, warning, l->err);
 }
 
+/* "pretrain_vit_b16", where no such file lies here: that of configs/ beside the program. */
+static const char *find_config(const char *file, char found[2 * FSFM_TEXT_SIZE])
+{
+    fsfm_error err;
+    if (strpbrk(file, "/.") || !*file || fsfm_file_exists(file)) return file;
+    const bool is_path = fsfm_configs_path("", file, found, 2 * FSFM_TEXT_SIZE, &err) == FSFM_OK;
+    return is_path && fsfm_file_exists(found) ? found : file;
+}
+
 /* text NULL: reads file, whose trouble is the user's input here. */
 static fsfm_status load(const char *file, const char *text, const layers *over, fsfm_settings *out,
                         char warning[256], fsfm_error *err)
 {
+    char found[2 * FSFM_TEXT_SIZE];
+    if (!text) file = find_config(file, found);
     loader l = {.settings = out, .places.file = file, .err = err};
     fsfm_yaml *yaml = NULL;
     warning[0] = '\0';

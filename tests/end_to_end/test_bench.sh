@@ -54,21 +54,26 @@ grep -q 'images/s .* median' "$work/text1" && grep -q '^linear_backward ' "$work
     fail "the table of step"
 
 bench sums allreduce --mib 0.25,1 --json
-bench sums2 ranks 2 allreduce --mib 0.25,3.5 --bucket-mib 1 --json
+bench sums2 ranks 2 allreduce --mib 3.5,0.25 --bucket-mib 1 --preset vit_t16 --json
 bench sums2x ranks 2 allreduce --mib 1 --reduction exact --json
 python3 - "$work/sums" "$work/sums2" "$work/sums2x" <<'P' || fail "allreduce"
 import json, sys
-for path, ranks, kind, sizes in zip(sys.argv[1:], (1, 2, 2), ("fast", "fast", "exact"), ([0.25, 1], [0.25, 3.5], [1])):
+for path, ranks, kind, sizes in zip(sys.argv[1:], (1, 2, 2), ("fast", "fast", "exact"), ([], [0.25, 3.5, "vit_t16"], [1])):
     d = json.load(open(path))
-    assert d["ranks"] == ranks and d["reduction"] == kind and [s["mib"] for s in d["sizes"]] == sizes, d
+    assert d["ranks"] == ranks and d["reduction"] == kind and [s["preset"] or s["mib"] for s in d["sizes"]] == sizes, d
+    assert all(s["preset"] is None or 35 < s["mib"] < 60 for s in d["sizes"]), d
     for s in d["sizes"]:
         assert s["runs"] >= 5 and 0 <= s["seconds_best"] <= s["seconds_median"], s
-        for which in ("best", "median"):
-            if ranks == 1: assert s["bus_gb_s_" + which] is None, s
-            else: assert abs(s["bus_gb_s_" + which] / (s["mib"] * 2**20 / s["seconds_" + which] / 1e9) - 1) < 1e-9, s
+        size_gb = s["mib"] * 2**20 / 1e9 # of which two ranks send half twice
+        for which in ("best", "median"): assert abs(s["bus_gb_s_" + which] / (size_gb / s["seconds_" + which]) - 1) < 1e-9, s
+        assert abs(s["algorithm_gb_s_median"] / (size_gb / s["seconds_median"]) - 1) < 1e-9, s
 P
 bench sums-text allreduce --mib 1
-grep -q '^one rank: nothing travels' "$work/sums-text" || fail "allreduce on one rank says nothing of it"
+grep -q '^one rank: there is nothing to sum' "$work/sums-text" || fail "allreduce on one rank says nothing of it"
+bench curve ranks 2 allreduce --out "$work/curve.png"
+grep -qE '^ +4 KiB .* [0-9.]+  #*$' "$work/curve" && grep -qE '^ +256 MiB ' "$work/curve" && [ "$(grep -c '#$' "$work/curve")" -ge 3 ] ||
+    fail "the curve: $(cat "$work/curve")"
+[ "$(head -c 4 "$work/curve.png" | tail -c 3)" = PNG ] || fail "--out leaves no picture"
 
 mkdir "$work/disk"
 bench checkpoint checkpoint --preset vit_t16 --dir "$work/disk" --runs 2 --json

@@ -26,6 +26,8 @@ for g in h100 a100 h200; do
     plan $g.json "${b16[@]}" --ranks 64 --gpu $g --json
     plan $g.256 "${b16[@]}" --gpu $g --json train.global_batch=256 train.precision=bf16
 done
+plan lone "${b16[@]}" --gpu h100 --json train.global_batch=64
+plan lone-all "${b16[@]}" --gpu h100 --json train.micro_batch=64
 plan exact "${cluster[@]}" --gpu h100 --json train.reduction=exact train.slices=64
 plan small "${cluster[@]}" --gpu h100 --json train.global_batch=64 train.epochs=20 train.max_steps=5 checkpoint.every_steps=0
 plan frozen "${cluster[@]}" --gpu h100 --json target.update=frozen train.target_cache_mib=1048576
@@ -50,8 +52,17 @@ for gpu, images_per_s, step_ms in (("h100", 3800, 67.4), ("h200", 4160, 61.6)):
     near(sum(d["gpu"][k + "_gb"] for k in ("activations", "target", "batch", "states")), d["gpu"]["total_gb"])
 d, a = load("h100.json"), load("a100.json")
 assert (d["nodes"], d["local_batch"], d["micro_batch"], d["precision"]) == (8, 64, 64, "fp32"), d
-near(d["time"]["exchange_inside_ms"], 2 * 7 / 8 * 4 * d["parameters"] / 450e6)
-near(d["time"]["exchange_between_ms"], 2 * 7 / 8 * 4 * d["parameters"] / 8 / 50e6)
+buckets = d["time"]["exchange_buckets"] # 14 messages for each, inside and between; or a tree's 6 between, and all bytes twice
+assert buckets == 16, d
+near(d["time"]["exchange_inside_ms"], 2 * 7 / 8 * 4 * d["parameters"] / 450e6 + buckets * 14 * 2e-3)
+near(d["time"]["exchange_between_ms"], min(2 * 7 / 8 * 4 * d["parameters"] / 8 / 50e6 + buckets * 14 * 5e-3,
+                                           2 * 4 * d["parameters"] / 8 / 50e6 + buckets * 6 * 5e-3))
+t, lone = d["time"], load("lone")["time"] # the same images a rank, on one
+near(t["efficiency"], (t["step_ms"] - t["exchange_exposed_ms"]) / t["step_ms"])
+near(t["efficiency"], lone["step_ms"] / t["step_ms"])
+assert lone["efficiency"] == lone["efficiency_same_batch"] == 1 and t["efficiency"] < t["efficiency_same_batch"] * 1.2, t
+near(t["efficiency_same_batch"], load("lone-all")["time"]["step_ms"] / t["step_ms"] / 64)
+near(t["node_read_gb_s"], d["images_per_s"] / 8 * 224 * 224 * 3 / 1e9)
 assert d["images_per_s"] > a["images_per_s"] > 0 and load("h200.json")["largest_micro_batch"] > d["largest_micro_batch"], a
 assert d["checkpoints_kept"] == 323200 // 16160 + 2 + 1 and d["checkpoint_write_s"] > 0, d
 warned(d, "fp32")
@@ -65,7 +76,7 @@ near(frozen["hours"] * 3.6e6, 808 * frozen["time"]["step_ms"] + (frozen["steps"]
 assert not big["gpu"]["fits"] and big["largest_micro_batch"] < 8192, big
 warned(big, "images fit"), warned(big, "outside 256 to 4096"), warned(load("fast"), "data.stage")
 lines = open("text").read().splitlines()
-names = {"encoder", "rep_decoder", "pixel_decoder", "heads", "target", "optimizer", "exchange", "between", "step", "step,", "gradients", "speed", "run", "written", "memory"}
+names = {"encoder", "rep_decoder", "pixel_decoder", "heads", "target", "optimizer", "exchange", "between", "step", "step,", "gradients", "efficiency", "speed", "run", "written", "memory"}
 times = [l for l in lines if l.split()[0] in names]
 assert len(times) == len(names) and all(l.endswith("(model, not measured)") for l in times), lines
 P
@@ -100,6 +111,10 @@ grep -q "^time          not known: .fsfm bench step --preset vit_t16 .*--write-m
     fail "plan does not say how time becomes known"
 TMPDIR=$work "$FSFM" bench step --preset vit_t16 --batch 4 --steps 2 --threads 1 --write-machine "$work/local.yaml" --json >"$work/bench" ||
     fail "bench step --write-machine"
+TMPDIR=$work "$RANKS" 2 "$FSFM" bench step --preset vit_t16 --batch 4 --steps 2 --threads 1 --write-machine "$work/two.yaml" --json \
+    >"$work/bench2" || fail "bench step --write-machine on ranks"
+plan known2 "$SOURCE/configs/pretrain_vit_t16.yaml" --samples 1000 run.threads=1 train.global_batch=4 train.micro_batch=2 \
+    --machine "$work/two.yaml" --ranks 2 --json
 plan known "${here[@]}" --json
 plan two "${here[@]}" --json --ranks 2 train.micro_batch=2
 plan larger "${here[@]}" --json train.global_batch=8
@@ -107,10 +122,13 @@ plan text "${here[@]}"
 (cd "$work" && python3) <<'P' || fail "plan on this machine"
 import json
 def near(a, b, tolerance): assert abs(a / b - 1) <= tolerance, (a, b)
-bench, unknown, known, two, larger = (json.load(open(n)) for n in ("bench", "unknown", "known", "two", "larger"))
+bench, bench2, unknown, known, known2, two, larger = (
+    json.load(open(n)) for n in ("bench", "bench2", "unknown", "known", "known2", "two", "larger"))
 assert unknown["time"] is None and unknown["images_per_s"] is None and unknown["gpu"] is None, unknown
 assert unknown["largest_micro_batch"] > 4 and "profile" not in bench, unknown
 near(known["time"]["step_ms"], bench["step_ms_median"], 0.01) # the very step that was measured
+near(known2["time"]["step_ms"], bench2["step_ms_median"], 0.01)
+assert 0 < known2["time"]["exchange_exposed_ms"] < known2["time"]["step_ms"] and known2["time"]["efficiency"] < 1, known2
 assert known["time"]["rates_preset"] == "vit_t16" and known["checkpoint_write_s"] > 0, known
 assert two["time"]["exchange_ms"] > 0 and larger["accumulation"] == 2, two
 t, u = known["time"], larger["time"] # twice the micro-batches, one optimiser

@@ -13,7 +13,8 @@
 
 static const char whole[] = "name: test\nbf16_tflops: 100\nfp32_tflops: 10\nmemory_tb_s: 2\nmemory_gb: 40\n"
                             "reserved_gb: 1\ngemm_share: 0.5\nattention_tflops: 20\nmemory_share: 0.5\n"
-                            "gap_ms: 1\ngpus_per_node: 4\nnvlink_gb_s: 100\nnetwork_gb_s: 10\n";
+                            "gap_ms: 1\ngpus_per_node: 4\nnvlink_gb_s: 100\nnvlink_us: 2\nnetwork_gb_s: 10\n"
+                            "network_us: 5\n";
 
 static fsfm_status read_text(const char *text, fsfm_gpu_machine *machine, fsfm_error *err)
 {
@@ -42,10 +43,10 @@ static void test_gpu(void **state)
                  "gpu.yaml:1:1: storage_gb_s is missing: expected a number above 0");
     snprintf(text, sizeof text, "%sstorage_gb_s: -1\n", whole);
     assert_fails(read_text(text, &machine, &err), FSFM_ERR_ARG, &err,
-                 "gpu.yaml:14:15: storage_gb_s: expected a number above 0, found '-1'");
+                 "gpu.yaml:16:15: storage_gb_s: expected a number above 0, found '-1'");
     snprintf(text, sizeof text, "%sstorage_gb_s: 1\nstorage_gb: 2\n", whole);
     assert_fails(read_text(text, &machine, &err), FSFM_ERR_ARG, &err,
-                 "gpu.yaml:15:1: storage_gb: unknown key; nearest known key: storage_gb_s");
+                 "gpu.yaml:17:1: storage_gb: unknown key; nearest known key: storage_gb_s");
     snprintf(text, sizeof text, "%sstorage_gb_s: [1]\n", whole);
     assert_fails(read_text(text, &machine, &err), FSFM_ERR_ARG, &err,
                  "expected a number above 0, found a list");
@@ -98,6 +99,18 @@ static void test_local(void **state)
     assert_true(s && s->gemm_gflops == 123.5 && strcmp(s->device, "cpu (x, 2 threads)") == 0);
     assert_string_equal(fsfm_local_machine_choose(&again, FSFM_PRECISION_FP32, 1, 2, 49)->preset, "vit_b16");
     assert_true(fsfm_local_machine_choose(&again, FSFM_PRECISION_FP32, 1, 1, 49)->threads == 1);
+    assert_null(fsfm_local_machine_choose_sum(&again, 2));
+    fsfm_local_step on_ranks[] = {step_of("vit_s16", "fp32", 1, 49), step_of("vit_s16", "bf16", 1, 49)};
+    for (int i = 0; i < 2; i++) {
+        on_ranks[i].ranks = i ? 16 : 2;
+        on_ranks[i].sum_gb_s = i ? 0.5 : 2.5;
+        fsfm_local_machine_put(&machine, &on_ranks[i]);
+    }
+    assert_ok(fsfm_local_machine_write(&machine, &err), &err);
+    assert_ok(fsfm_local_machine_read(path, &again, &err), &err);
+    assert_true(fsfm_local_machine_choose_sum(&again, 4)->sum_gb_s == 2.5);
+    assert_true(fsfm_local_machine_choose_sum(&again, 100)->sum_gb_s == 0.5);
+    s = fsfm_local_machine_choose(&again, FSFM_PRECISION_FP32, 1, 2, 8);
     const fsfm_rates rates = fsfm_local_step_rates(s, 4);
     assert_true(rates.product_flop == 247e9 && rates.act_bytes == 4);
     again.count = 0;
@@ -119,11 +132,11 @@ static void near(double got, double want)
     if (!(fabs(got - want) <= 1e-12 * fabs(want))) fail_msg("got %.17g, want %.17g", got, want);
 }
 
-/* 1 GB of gradients; 100 GB/s inside, 10 GB/s between. */
+/* 1 GB of gradients in one bucket; 100 GB/s inside, 10 GB/s between. */
 static void test_exchange(void **state)
 {
     (void)state;
-    fsfm_exchange_setup setup = {1, 8, 1e9, 100e9, 10e9};
+    fsfm_exchange_setup setup = {1, 8, 1e9, 1e9, 100e9, 10e9, 0, 0};
     fsfm_exchange_time t = fsfm_exchange_time_model(&setup);
     assert_true(t.total_s == 0 && t.nodes == 1);
     setup.ranks = 8; /* 2 x 7/8 of it */
@@ -137,10 +150,34 @@ static void test_exchange(void **state)
     near(t.total_s, t.inside_s + t.between_s);
     assert_int_equal(t.nodes, 2);
     setup.ranks_per_node = 1; /* a ring of 16 */
-    near(fsfm_exchange_time_model(&setup).total_s, 2.0 * 15 / 16 / 10);
-    near(fsfm_exchange_exposed_s(10, 20, 0.1), 1.0); /* hidden but for the last bucket */
-    near(fsfm_exchange_exposed_s(10, 2, 0.1), 8.0);
-    near(fsfm_exchange_exposed_s(10, 2, 3.0), 10.0);
+    t = fsfm_exchange_time_model(&setup);
+    near(t.total_s, 2.0 * 15 / 16 / 10);
+    assert_false(t.is_tree);
+    setup.network_latency_s =
+        1e-3; /* 30 messages one after another; a tree has 2 x 4, and sends all bytes twice */
+    t = fsfm_exchange_time_model(&setup);
+    near(t.total_s, 8e-3 + 2.0 / 10);
+    assert_true(t.is_tree);
+    setup.ranks = setup.ranks_per_node = 8;
+    setup.node_latency_s = 1e-3;
+    setup.bucket_bytes = 0.3e9; /* four buckets of 14 messages each */
+    t = fsfm_exchange_time_model(&setup);
+    near(t.buckets, 4);
+    near(t.total_s, 4 * 14e-3 + 1.75 / 100);
+}
+
+/* Ten buckets of a second each, of which half can only begin while the encoder's backward goes on. */
+static void test_exposed(void **state)
+{
+    (void)state;
+    const fsfm_exchange_time t = {.buckets = 10, .total_s = 10};
+    near(fsfm_exchange_exposed_s(&t, 0, 0.5), 10); /* backward is over when the first one begins */
+    near(fsfm_exchange_exposed_s(&t, 4, 0.5), 6);
+    near(fsfm_exchange_exposed_s(&t, 100, 0.5), 1); /* hidden but for the last bucket */
+    near(fsfm_exchange_exposed_s(&t, 9, 1),
+         0.9 + 10 - 9); /* the first of all waits for a tenth of backward */
+    const fsfm_exchange_time none = {.buckets = 1, .total_s = 0};
+    assert_true(fsfm_exchange_exposed_s(&none, 3, 0.7) == 0);
 }
 
 int main(void)
@@ -149,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_gpu),
         cmocka_unit_test(test_local),
         cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_exposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,7 @@ static void test_by_hand(void **state)
     near(r.part[FSFM_PART_ENCODER].products_s, 2 * (2.0 * 768 * 16) + 3 * (2.0 * 2 * 12 * 16 * 16), 1e-12);
     /* 2 tokens looking at 2: 4 x 2 x 2 x 16, and in backward 3.5 times that. */
     near(r.part[FSFM_PART_ENCODER].attention_s, 4.5 * 4 * 2 * 2 * 16, 1e-12);
+    near(r.encoder_backward_s, 2.0 * 768 * 16 + 2 * (2.0 * 2 * 12 * 16 * 16) + 3.5 * 4 * 2 * 2 * 16, 1e-12);
     assert_true(r.part[FSFM_PART_ENCODER].rows_s == 0 && sum_of(&r.part[FSFM_PART_TARGET]) == 0);
     /* Decoder: 2 tokens and a mask token 16 -> 8; 3 removed patches 8 -> 768. */
     near(r.part[FSFM_PART_PIXEL_DECODER].products_s, 3 * 2.0 * (3 * 16 * 8 + 3 * 8 * 768), 1e-12);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jobs/machine/machine_find.h"
+#include "jobs/settings/configs_find.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,18 +19,19 @@ static void find_home(char out[FSFM_TEXT_SIZE])
     }
 }
 
-fsfm_status fsfm_machine_path(const char *name, char *out, size_t size_bytes, fsfm_error *err)
+fsfm_status fsfm_configs_path(const char *folder, const char *name, char *out, size_t size_bytes,
+                              fsfm_error *err)
 {
-    static const char *const places[] = {"configs/machines", "share/fsfm/configs/machines"};
-    char home[FSFM_TEXT_SIZE], folder[FSFM_TEXT_SIZE + 64], file[96];
+    static const char *const places[] = {"configs", "share/fsfm/configs"};
+    char home[FSFM_TEXT_SIZE], configs[FSFM_TEXT_SIZE + 64], file[160];
     const char *found = places[0];
     find_home(home);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        FSFM_TRY(fsfm_path_join(folder, sizeof folder, home, places[i], err));
-        if (access(folder, F_OK) != 0) continue;
-        found = folder;
+        FSFM_TRY(fsfm_path_join(configs, sizeof configs, home, places[i], err));
+        if (access(configs, F_OK) != 0) continue;
+        found = configs;
         break;
     }
-    snprintf(file, sizeof file, "%.80s.yaml", name);
+    snprintf(file, sizeof file, "%.60s%s%.80s.yaml", folder, *folder ? "/" : "", name);
     return fsfm_path_join(out, size_bytes, found, file, err);
 }
