@@ -66,4 +66,9 @@ void fsfm_comm_sums_close(fsfm_comm_sums **sums);
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
 /* Not collective: ends all ranks with code 1, at once. */
 void fsfm_comm_abort(fsfm_comm *comm, const char *why) __attribute__((noreturn));
+/* The same with another code and no word, and from any thread. */
+void fsfm_comm_end(fsfm_comm *comm, int code) __attribute__((noreturn));
+/* Not collective, from any thread: how many of this rank's waits for others have ended; *waits: in one now.
+ */
+int64_t fsfm_comm_calls(const fsfm_comm *comm, bool *waits);
 #endif

@@ -35,6 +35,7 @@ static fsfm_status run_batches(const fsfm_evaluator *evaluator, int64_t first, i
     FSFM_TRY(fsfm_reader_open(&plan, &reader, err));
     for (int64_t b = first; b < end && st == FSFM_OK; b++) {
         fsfm_learner_sums got = {0};
+        fsfm_watchdog_tell(evaluator->watchdog, FSFM_PHASE_EVALUATION, evaluator->step);
         if ((st = fsfm_reader_next(reader, &batch, err)) != FSFM_OK) break;
         const fsfm_learner_input input = {
             .B = batch.B, .images_u8 = batch.images, .mask = batch.mask, .region = batch.region};

@@ -7,12 +7,15 @@
 #include "core/model/learner.h"
 #include "mpi/bad_samples.h"
 #include "mpi/train_data.h"
+#include "mpi/watchdog.h"
 
 typedef struct {
     fsfm_comm *comm;
     const fsfm_train_data *data;
     fsfm_learner *learner;
-    int64_t batch_size; /* the same on any number of ranks; at most the learner's micro_batch */
+    int64_t batch_size;      /* the same on any number of ranks; at most the learner's micro_batch */
+    fsfm_watchdog *watchdog; /* told of every batch; may be NULL */
+    int64_t step;            /* of the run */
 } fsfm_evaluator;
 
 enum { FSFM_EVALUATION_BAD_MAX = 64 };

@@ -25,7 +25,12 @@ static bool is_due(const fsfm_train *train, double period_epochs)
 /* Evaluates if it is due and not done yet; *is_best if it is the best so far. */
 static fsfm_status evaluate(fsfm_train *train, bool *is_best, fsfm_error *err)
 {
-    const fsfm_evaluator evaluator = {train->comm, &train->data, train->learner, train->eval_batch};
+    const fsfm_evaluator evaluator = {.comm = train->comm,
+                                      .data = &train->data,
+                                      .learner = train->learner,
+                                      .batch_size = train->eval_batch,
+                                      .watchdog = train->watchdog,
+                                      .step = train->at.step};
     fsfm_evaluation *evaluation = NULL;
     fsfm_status st = FSFM_OK;
     *is_best = false;
@@ -59,6 +64,7 @@ static void draw_picture(fsfm_train *train)
     fsfm_status st = FSFM_OK;
     if (train->rank != 0 || options->log_pictures == 0) return;
     if (!is_due(train, options->log_pictures_every_epochs)) return;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_PICTURE, train->at.step);
     snprintf(name, sizeof name, "step-%08" PRId64 ".png", train->at.step);
     snprintf(title, sizeof title, "after %" PRId64 " steps", train->at.step);
     st = fsfm_path_join(folder, sizeof folder, train->job->run_dir, "pictures", &err);
@@ -79,6 +85,7 @@ static void save_if_due(fsfm_train *train, bool is_last, bool is_best)
     const int64_t every = train->job->train->checkpoint_every_steps;
     const bool is_due_now = is_last || is_best || (every > 0 && train->at.step % every == 0);
     if (train->rank != 0) return;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_SAVING, train->at.step);
     fsfm_train_report_saved(train, false, NULL);
     if (train->pending.status != FSFM_OK) return;
     train->pending.status = fsfm_run_directory_check(train->run, is_due_now, &train->pending);
@@ -114,6 +121,7 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
 static fsfm_status finish_saving(fsfm_train *train, fsfm_error *err)
 {
     fsfm_status st = FSFM_OK;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_SAVING, train->at.step);
     if (train->rank == 0) {
         st = train->pending.status;
         if (st != FSFM_OK)
@@ -178,6 +186,15 @@ static void write_state(fsfm_train *train, fsfm_status st, bool has_begun)
         fsfm_log_line(train->log, "%s", err.message);
 }
 
+static fsfm_status open_watchdog(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_watchdog_setup setup = {.comm = train->comm,
+                                       .run_dir = train->job->run_dir,
+                                       .timeout_s = train->job->hang_timeout_s,
+                                       .exit_code = train->job->exit_code};
+    return setup.timeout_s > 0 ? fsfm_watchdog_open(&setup, &train->watchdog, err) : FSFM_OK;
+}
+
 fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log *log, fsfm_error *err)
 {
     fsfm_train *train = calloc(1, sizeof *train);
@@ -194,6 +211,7 @@ fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log 
     train->rank = fsfm_comm_rank(comm);
     train->ranks = fsfm_comm_size(comm);
     train->local_ranks = fsfm_comm_local_size(comm);
+    if ((st = open_watchdog(train, err)) != FSFM_OK) goto done;
     if ((st = fsfm_train_setup(train, err)) != FSFM_OK) goto done;
     fsfm_train_log_header(train);
     if ((st = fsfm_train_load(train, &is_resumed, err)) != FSFM_OK) goto done;
@@ -212,6 +230,7 @@ done:
     write_state(train, st, has_begun);
     if (st == FSFM_ERR_INTERRUPTED && err) err->message[0] = 0;
     fsfm_train_close(train);
+    fsfm_watchdog_close(&train->watchdog);
     free(train);
     return st;
 }

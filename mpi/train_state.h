@@ -12,6 +12,7 @@
 #include "mpi/reduce.h"
 #include "mpi/stop.h"
 #include "mpi/train_data.h"
+#include "mpi/watchdog.h"
 
 /* One step's outcome, equal on all ranks. */
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     fsfm_comm *comm;
     fsfm_log *log;
     int rank, ranks, local_ranks; /* local: on this machine */
+    fsfm_watchdog *watchdog;      /* NULL: off */
 
     fsfm_train_data data;
     fsfm_device *dev;

@@ -45,6 +45,7 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     if (st != FSFM_OK) *err = train->pending;
     for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
         fsfm_batch *batch = &train->batches[m];
+        fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_READING, train->at.step);
         if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
         FSFM_ASSERT(batch->B == train->micro_batch);
         fsfm_train_count_patches(train, batch, &counts[0], &counts[1]);
@@ -62,6 +63,7 @@ static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
     const fsfm_batch *batch = &train->batches[m];
     const fsfm_learner_input input = input_of(batch);
     const int64_t first = m * train->micro_batch;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_TARGET, train->at.step);
     if (train->features) {
         float *rows = train->keys + first * train->job->model->projection_size;
         if (fsfm_feature_cache_recall(train->features, batch->refs, batch->B, rows)) {
@@ -116,6 +118,7 @@ static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_total
     for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
         const fsfm_learner_input input = input_of(&train->batches[m]);
         const bool tells = !is_exact && m + 1 == train->micro_count;
+        fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_LEARNING, train->at.step);
         if (is_exact && m > 0) UNLESS_FAILED(st, fsfm_learner_begin_step(learner, err));
         UNLESS_FAILED(st, fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
                                               tells ? fsfm_reduce_ready : NULL, train->reduce, err));
@@ -161,6 +164,7 @@ void fsfm_train_update(fsfm_train *train, const fsfm_step_outcome *out)
                                           fsfm_schedule_momentum(&train->schedule, train->at.step),
                                       .norm_squared = out->norm_squared,
                                       .adam_t = train->at.adam_t + 1};
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_UPDATE, train->at.step);
     train->pending.status = fsfm_learner_finish_step(train->learner, &step, &train->pending);
     train->at.adam_t++;
 }
