@@ -29,6 +29,13 @@ struct fsfm_comm_sums {
     MPI_Request *requests; /* (count_max), begun ones first; null: known to be done */
 };
 
+struct fsfm_comm_vote {
+    fsfm_comm *comm;
+    int64_t value;
+    bool is_begun;
+    MPI_Request request;
+};
+
 static void abort_job(const fsfm_comm *comm, const char *why)
 {
     fprintf(stderr, "rank %d: %s\n", comm->rank, why);
@@ -318,6 +325,43 @@ void fsfm_comm_sums_close(fsfm_comm_sums **sums)
     free((*sums)->requests);
     free(*sums);
     *sums = NULL;
+}
+
+fsfm_status fsfm_comm_vote_open(fsfm_comm *comm, fsfm_comm_vote **out, fsfm_error *err)
+{
+    fsfm_comm_vote *vote = calloc(1, sizeof *vote);
+    *out = vote;
+    if (!vote) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a vote");
+    vote->comm = comm;
+    return FSFM_OK;
+}
+
+int64_t fsfm_comm_vote_next(fsfm_comm_vote *vote, int64_t mine)
+{
+    fsfm_comm *comm = vote->comm;
+    if (comm->size == 1) return mine;
+    if (vote->is_begun) MPI_WAIT_OR_ABORT(MPI_Wait(&vote->request, MPI_STATUS_IGNORE));
+    const int64_t answer = vote->is_begun ? vote->value : 0;
+    vote->value = mine;
+    vote->is_begun = true;
+    MPI_OR_ABORT(
+        MPI_Iallreduce(MPI_IN_PLACE, &vote->value, 1, MPI_INT64_T, MPI_MAX, comm->handle, &vote->request));
+    return answer;
+}
+
+void fsfm_comm_vote_end(fsfm_comm_vote *vote)
+{
+    fsfm_comm *comm = vote->comm;
+    if (vote->is_begun) MPI_WAIT_OR_ABORT(MPI_Wait(&vote->request, MPI_STATUS_IGNORE));
+    vote->is_begun = false;
+}
+
+void fsfm_comm_vote_close(fsfm_comm_vote **vote)
+{
+    if (!*vote) return;
+    fsfm_comm_vote_end(*vote);
+    free(*vote);
+    *vote = NULL;
 }
 
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes)
