@@ -81,12 +81,12 @@ fsfm_status fsfm_metrics_end(fsfm_run_directory *run, fsfm_error *err)
     return st;
 }
 
-fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status, int exit_code, int64_t step,
-                                     fsfm_error *err)
+fsfm_status fsfm_run_state_write(const char *folder, const char *status, int exit_code, int64_t step,
+                                 fsfm_error *err)
 {
     char path[PATH_BYTES], text[256];
     fsfm_json json = {.stream = fmemopen(text, sizeof text, "w"), .needs_comma = false};
-    if (!json.stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "run directory %s: no memory", run->path);
+    if (!json.stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "run directory %s: no memory", folder);
     fsfm_json_object_begin(&json, NULL);
     fsfm_json_text(&json, "status", status);
     fsfm_json_int(&json, "exit_code", exit_code);
@@ -97,9 +97,15 @@ fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status
     const long size_bytes = ftell(json.stream);
     fclose(json.stream);
     FSFM_ASSERT(fits && size_bytes > 0);
-    FSFM_TRY(check_lock(run, err));
-    FSFM_TRY(fsfm_path_join(path, sizeof path, run->path, "state.json", err));
+    FSFM_TRY(fsfm_path_join(path, sizeof path, folder, "state.json", err));
     return fsfm_file_write(path, text, (size_t)size_bytes, err);
+}
+
+fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status, int exit_code, int64_t step,
+                                     fsfm_error *err)
+{
+    FSFM_TRY(check_lock(run, err));
+    return fsfm_run_state_write(run->path, status, exit_code, step, err);
 }
 
 void fsfm_run_directory_close(fsfm_run_directory **run)

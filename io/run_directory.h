@@ -39,6 +39,10 @@ fsfm_status fsfm_metrics_end(fsfm_run_directory *run, fsfm_error *err);
 FSFM_MUST_USE
 fsfm_status fsfm_run_directory_state(fsfm_run_directory *run, const char *status, int exit_code, int64_t step,
                                      fsfm_error *err);
+/* The same by whoever may write there (another process of the run). */
+FSFM_MUST_USE
+fsfm_status fsfm_run_state_write(const char *folder, const char *status, int exit_code, int64_t step,
+                                 fsfm_error *err);
 /* Gives the lock back. Accepts NULL. */
 void fsfm_run_directory_close(fsfm_run_directory **run);
 #endif

@@ -5,8 +5,8 @@
 #   jobs/launch.sh -n 4 build/fsfm pretrain configs/pretrain_vit_b16.yaml
 #
 # At TERM, INT (Ctrl-C) and HUP Open MPI's mpirun kills the ranks within seconds; only USR1 and USR2 reach them. This turns
-# the former into USR1: all ranks stop at the same step, save, and the exit code is 75. The code of mpirun is passed on. The
-# fourth signal is taken as impatience and ends the ranks.
+# the former into USR1: all ranks stop at the same step, save, and the exit code is 75. A second one gives up the step that is
+# being computed. The code of mpirun is passed on. The fourth signal is taken as impatience and ends the ranks.
 set -u
 if [ $# = 0 ]; then
     echo "usage: jobs/launch.sh [MPIRUN OPTION...] COMMAND..." >&2

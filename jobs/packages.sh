@@ -5,7 +5,7 @@
 packages_build=(build-essential cmake pkg-config git ca-certificates libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
     libdnnl-dev libpng-dev "libjpeg62-turbo-dev|libjpeg-turbo8-dev|libjpeg-dev" zlib1g-dev libxxhash-dev)
 packages_test=(libcmocka-dev clang libomp-dev "clang-format-14|clang-format" cppcheck python3)
-packages_cluster=(munge slurmctld slurmd slurm-client) # for the tests on a SLURM of their own: run.sh --full
+packages_cluster=(munge slurmctld slurmd slurm-client) # for the tests on a SLURM of their own
 
 package_is_here() { # NAME
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

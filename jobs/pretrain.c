@@ -102,6 +102,9 @@ const fsfm_command fsfm_command_pretrain = {
         "plan, submit and config check.\n"
         "Signals TERM, USR1, USR2, HUP and INT, a file STOP in run.dir and the time limit (FSFM_END_TIME or\n"
         "SLURM_JOB_END_TIME, seconds since 1970) save and stop: exit code 75, and the same command goes on.\n"
+        "A second signal gives the step up that is being computed.\n"
+        "Ranks that hang for run.hang_timeout_s end with a line that names the one behind; 75 if there is a "
+        "checkpoint.\n"
         "Exit codes: 0 done, 75 stopped and can go on, 1 failed, 2 wrong usage or configuration.\n",
     .run = pretrain,
 };

@@ -21,6 +21,8 @@ static const fsfm_option run_table[] = {
      "what computes; auto: a GPU if there is one", true},
     {"run.threads", FSFM_OPTION_INT_OR_AUTO, MEMBER(threads), "auto", 1, 1024, NULL, "",
      "threads of a rank; auto: the node's processors over the ranks on it", true},
+    {"run.hang_timeout_s", FSFM_OPTION_REAL, MEMBER(hang_timeout_s), "1800", 0, 1e9, NULL, "seconds",
+     "end the run, and name the rank it waits for, when nothing has gone on for so long; 0: never", true},
 };
 static const int run_count = sizeof run_table / sizeof *run_table;
 
@@ -105,6 +107,7 @@ fsfm_train_job fsfm_settings_job(const fsfm_settings *settings)
         .seed = (uint64_t)settings->run.seed,
         .device = settings->run.device,
         .threads = settings->run.threads,
+        .hang_timeout_s = settings->run.hang_timeout_s,
         .revision = "",
     };
 }

@@ -15,7 +15,8 @@ typedef struct {
     char dir[FSFM_TEXT_SIZE];
     int64_t seed;
     fsfm_device_kind device;
-    int64_t threads; /* FSFM_AUTO: processors of the node / ranks on it */
+    int64_t threads;       /* FSFM_AUTO: processors of the node / ranks on it */
+    double hang_timeout_s; /* 0: off */
 } fsfm_run_options;
 
 typedef struct {

@@ -6,6 +6,7 @@
 #if defined OPEN_MPI
 #include <mpi-ext.h>
 #endif
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct fsfm_comm {
     bool has_mpi;
     MPI_Comm handle;
     int rank, size, local_rank, local_size;
+    _Atomic int64_t calls; /* that wait for other ranks: begun and ended ones, so odd within one */
 };
 
 struct fsfm_comm_sums {
@@ -25,6 +27,13 @@ struct fsfm_comm_sums {
     int count, count_max;
     int taken;
     MPI_Request *requests; /* (count_max), begun ones first; null: known to be done */
+};
+
+struct fsfm_comm_vote {
+    fsfm_comm *comm;
+    int64_t value;
+    bool is_begun;
+    MPI_Request request;
 };
 
 static void abort_job(const fsfm_comm *comm, const char *why)
@@ -45,6 +54,18 @@ static void check(const fsfm_comm *comm, int code, const char *call)
     abort_job(comm, line);
 }
 #define MPI_OR_ABORT(call) check(comm, (call), #call)
+
+static void count_call(fsfm_comm *comm)
+{
+    atomic_fetch_add_explicit(&comm->calls, 1, memory_order_relaxed);
+}
+/* A call that ends when other ranks have come to it. */
+#define MPI_WAIT_OR_ABORT(call) \
+    do {                        \
+        count_call(comm);       \
+        MPI_OR_ABORT(call);     \
+        count_call(comm);       \
+    } while (0)
 
 static bool is_set(const char *name)
 {
@@ -137,19 +158,19 @@ fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err)
     int first = mine == FSFM_OK ? INT_MAX : comm->rank;
     if (!err) err = &unread;
     if (comm->size == 1) return mine;
-    MPI_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle));
+    MPI_WAIT_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle));
     if (first == INT_MAX) return FSFM_OK;
     if (comm->rank == first) {
         err->status = mine;
         fsfm_context(err, "rank %d", comm->rank);
     }
-    MPI_OR_ABORT(MPI_Bcast(err, (int)sizeof *err, MPI_BYTE, first, comm->handle));
+    MPI_WAIT_OR_ABORT(MPI_Bcast(err, (int)sizeof *err, MPI_BYTE, first, comm->handle));
     return err->status;
 }
 
 void fsfm_comm_barrier(fsfm_comm *comm)
 {
-    if (comm->size > 1) MPI_OR_ABORT(MPI_Barrier(comm->handle));
+    if (comm->size > 1) MPI_WAIT_OR_ABORT(MPI_Barrier(comm->handle));
 }
 
 void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root)
@@ -157,8 +178,8 @@ void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int r
     if (comm->size == 1) return;
     for (int64_t done = 0; done < size_bytes; done += CHUNK_MAX) {
         const int64_t left = size_bytes - done;
-        MPI_OR_ABORT(MPI_Bcast((char *)bytes + done, (int)(left < CHUNK_MAX ? left : CHUNK_MAX), MPI_BYTE,
-                               root, comm->handle));
+        MPI_WAIT_OR_ABORT(MPI_Bcast((char *)bytes + done, (int)(left < CHUNK_MAX ? left : CHUNK_MAX),
+                                    MPI_BYTE, root, comm->handle));
     }
 }
 
@@ -187,8 +208,8 @@ static void reduce_all(fsfm_comm *comm, void *values, int64_t count, size_t size
     if (comm->size == 1) return;
     for (int64_t done = 0; done < count; done += CHUNK_MAX) {
         const int64_t left = count - done;
-        MPI_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, (char *)values + (size_t)done * size_bytes,
-                                   (int)(left < CHUNK_MAX ? left : CHUNK_MAX), type, op, comm->handle));
+        MPI_WAIT_OR_ABORT(MPI_Allreduce(MPI_IN_PLACE, (char *)values + (size_t)done * size_bytes,
+                                        (int)(left < CHUNK_MAX ? left : CHUNK_MAX), type, op, comm->handle));
     }
 }
 
@@ -232,7 +253,7 @@ void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes,
 {
     char *slot = (char *)out + comm->rank * size_bytes;
     if (comm->size > 1 && size_bytes <= CHUNK_MAX) {
-        MPI_OR_ABORT(
+        MPI_WAIT_OR_ABORT(
             MPI_Allgather(mine, (int)size_bytes, MPI_BYTE, out, (int)size_bytes, MPI_BYTE, comm->handle));
         return;
     }
@@ -283,7 +304,7 @@ bool fsfm_comm_sums_take(fsfm_comm_sums *sums, bool waits)
     FSFM_ASSERT(sums->taken < sums->count);
     MPI_Request *request = &sums->requests[sums->taken];
     if (waits)
-        MPI_OR_ABORT(MPI_Wait(request, MPI_STATUS_IGNORE));
+        MPI_WAIT_OR_ABORT(MPI_Wait(request, MPI_STATUS_IGNORE));
     else
         MPI_OR_ABORT(MPI_Test(request, &done, MPI_STATUS_IGNORE));
     sums->taken += done;
@@ -293,7 +314,7 @@ bool fsfm_comm_sums_take(fsfm_comm_sums *sums, bool waits)
 void fsfm_comm_sums_finish(fsfm_comm_sums *sums)
 {
     fsfm_comm *comm = sums->comm;
-    if (sums->count) MPI_OR_ABORT(MPI_Waitall(sums->count, sums->requests, MPI_STATUSES_IGNORE));
+    if (sums->count) MPI_WAIT_OR_ABORT(MPI_Waitall(sums->count, sums->requests, MPI_STATUSES_IGNORE));
     sums->count = sums->taken = 0;
 }
 
@@ -306,13 +327,51 @@ void fsfm_comm_sums_close(fsfm_comm_sums **sums)
     *sums = NULL;
 }
 
+fsfm_status fsfm_comm_vote_open(fsfm_comm *comm, fsfm_comm_vote **out, fsfm_error *err)
+{
+    fsfm_comm_vote *vote = calloc(1, sizeof *vote);
+    *out = vote;
+    if (!vote) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a vote");
+    vote->comm = comm;
+    return FSFM_OK;
+}
+
+int64_t fsfm_comm_vote_next(fsfm_comm_vote *vote, int64_t mine)
+{
+    fsfm_comm *comm = vote->comm;
+    if (comm->size == 1) return mine;
+    if (vote->is_begun) MPI_WAIT_OR_ABORT(MPI_Wait(&vote->request, MPI_STATUS_IGNORE));
+    const int64_t answer = vote->is_begun ? vote->value : 0;
+    vote->value = mine;
+    vote->is_begun = true;
+    MPI_OR_ABORT(
+        MPI_Iallreduce(MPI_IN_PLACE, &vote->value, 1, MPI_INT64_T, MPI_MAX, comm->handle, &vote->request));
+    return answer;
+}
+
+void fsfm_comm_vote_end(fsfm_comm_vote *vote)
+{
+    fsfm_comm *comm = vote->comm;
+    if (vote->is_begun) MPI_WAIT_OR_ABORT(MPI_Wait(&vote->request, MPI_STATUS_IGNORE));
+    vote->is_begun = false;
+}
+
+void fsfm_comm_vote_close(fsfm_comm_vote **vote)
+{
+    if (!*vote) return;
+    fsfm_comm_vote_end(*vote);
+    free(*vote);
+    *vote = NULL;
+}
+
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes)
 {
     for (int64_t done = 0; done < size_bytes; done += CHUNK_MAX) {
         const int64_t left = size_bytes - done;
         const int now = (int)(left < CHUNK_MAX ? left : CHUNK_MAX);
-        MPI_OR_ABORT(MPI_Sendrecv((const char *)mine + done, now, MPI_BYTE, peer, 0, (char *)theirs + done,
-                                  now, MPI_BYTE, peer, 0, comm->handle, MPI_STATUS_IGNORE));
+        MPI_WAIT_OR_ABORT(MPI_Sendrecv((const char *)mine + done, now, MPI_BYTE, peer, 0,
+                                       (char *)theirs + done, now, MPI_BYTE, peer, 0, comm->handle,
+                                       MPI_STATUS_IGNORE));
     }
 }
 
@@ -320,4 +379,17 @@ void fsfm_comm_abort(fsfm_comm *comm, const char *why)
 {
     abort_job(comm, why);
     _Exit(1);
+}
+
+void fsfm_comm_end(fsfm_comm *comm, int code)
+{
+    if (comm->has_mpi) MPI_Abort(comm->handle, code);
+    _Exit(code);
+}
+
+int64_t fsfm_comm_calls(const fsfm_comm *comm, bool *waits)
+{
+    const int64_t calls = atomic_load_explicit(&comm->calls, memory_order_relaxed);
+    *waits = calls & 1;
+    return calls;
 }

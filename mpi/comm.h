@@ -62,8 +62,23 @@ void fsfm_comm_sums_progress(fsfm_comm_sums *sums); /* not collective: lets thos
 bool fsfm_comm_sums_take(fsfm_comm_sums *sums, bool waits);
 void fsfm_comm_sums_finish(fsfm_comm_sums *sums); /* waits for all; none is begun then */
 void fsfm_comm_sums_close(fsfm_comm_sums **sums);
+/* A question put to all ranks again and again while they compute. Its answer is taken with the next question,
+ * so that no rank waits for one that has yet to come to the same one. */
+typedef struct fsfm_comm_vote fsfm_comm_vote;
+FSFM_MUST_USE
+fsfm_status fsfm_comm_vote_open(fsfm_comm *comm, fsfm_comm_vote **out, fsfm_error *err);
+/* The largest number that a rank gave the last time (one rank: gives now); 0 where this is the first time. */
+int64_t fsfm_comm_vote_next(fsfm_comm_vote *vote, int64_t mine);
+void fsfm_comm_vote_end(
+    fsfm_comm_vote *vote); /* drops the answer that was not taken; the next time is the first */
+void fsfm_comm_vote_close(fsfm_comm_vote **vote); /* accepts NULL */
 /* Not collective: sends mine to peer and receives as much from it. */
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
 /* Not collective: ends all ranks with code 1, at once. */
 void fsfm_comm_abort(fsfm_comm *comm, const char *why) __attribute__((noreturn));
+/* The same with another code and no word, and from any thread. */
+void fsfm_comm_end(fsfm_comm *comm, int code) __attribute__((noreturn));
+/* Not collective, from any thread: how many of this rank's waits for others have ended; *waits: in one now.
+ */
+int64_t fsfm_comm_calls(const fsfm_comm *comm, bool *waits);
 #endif

@@ -22,21 +22,24 @@ static bool is_due(const fsfm_train *train, double period_epochs)
     return period_epochs > 0 && floor((double)done / period_steps) > floor((double)(done - 1) / period_steps);
 }
 
-/* Evaluates if it is due and not done yet; *is_best if it is the best so far. */
-static fsfm_status evaluate(fsfm_train *train, bool *is_best, fsfm_error *err)
+static bool is_evaluation_due(const fsfm_train *train)
 {
-    const fsfm_evaluator evaluator = {train->comm, &train->data, train->learner, train->eval_batch};
-    fsfm_evaluation *evaluation = NULL;
-    fsfm_status st = FSFM_OK;
-    *is_best = false;
-    if (!train->data.eval_samples || train->at.eval_step == train->at.step) return FSFM_OK;
-    if (!is_due(train, train->job->train->eval_every_epochs)) return FSFM_OK;
-    evaluation = malloc(sizeof *evaluation);
-    if (!evaluation) st = fsfm_fail(err, FSFM_ERR_MEMORY, "evaluation: no memory");
-    if ((st = fsfm_comm_agree(train->comm, st, err)) != FSFM_OK) goto done;
-    if ((st = fsfm_evaluator_run(&evaluator, evaluation, err)) != FSFM_OK) goto done;
-    st = fsfm_train_note_bad(train, evaluation->bad, evaluation->bad_count, train->at.step - 1, err);
-    if (st != FSFM_OK) goto done;
+    return train->data.eval_samples && train->at.eval_step != train->at.step &&
+           is_due(train, train->job->train->eval_every_epochs);
+}
+
+static int64_t stop_asked(void *context)
+{
+    fsfm_train *train = context;
+    const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
+    return (int64_t)fsfm_stop_asked(&train->stop, checkpoint_s + 1.0);
+}
+
+/* What an evaluation has found; *is_best if it is the best so far. */
+static fsfm_status note_evaluation(fsfm_train *train, const fsfm_evaluation *evaluation, bool *is_best,
+                                   fsfm_error *err)
+{
+    FSFM_TRY(fsfm_train_note_bad(train, evaluation->bad, evaluation->bad_count, train->at.step - 1, err));
     train->at.eval_step = train->at.step;
     *is_best = isfinite(evaluation->losses.loss) &&
                (train->at.best_step < 0 || evaluation->losses.loss < train->at.best_loss);
@@ -45,7 +48,34 @@ static fsfm_status evaluate(fsfm_train *train, bool *is_best, fsfm_error *err)
         train->at.best_loss = evaluation->losses.loss;
     }
     fsfm_train_record_evaluation(train, evaluation, *is_best);
-done:
+    return FSFM_OK;
+}
+
+/* Evaluates if it is due and not done yet. Whoever asks the run to stop may not wait long: the evaluation is
+ * then given up, *stop says why, and it is done when the run goes on. */
+static fsfm_status evaluate(fsfm_train *train, fsfm_stop_reason *stop, bool *is_best, fsfm_error *err)
+{
+    const fsfm_evaluator evaluator = {.comm = train->comm,
+                                      .data = &train->data,
+                                      .learner = train->learner,
+                                      .batch_size = train->eval_batch,
+                                      .asked = stop_asked,
+                                      .context = train,
+                                      .vote = train->vote,
+                                      .watchdog = train->watchdog,
+                                      .step = train->at.step};
+    fsfm_evaluation *evaluation = NULL;
+    fsfm_status st = FSFM_OK;
+    *is_best = false;
+    if (!is_evaluation_due(train)) return FSFM_OK;
+    evaluation = malloc(sizeof *evaluation);
+    if (!evaluation) st = fsfm_fail(err, FSFM_ERR_MEMORY, "evaluation: no memory");
+    if ((st = fsfm_comm_agree(train->comm, st, err)) == FSFM_OK)
+        st = fsfm_evaluator_run(&evaluator, evaluation, err);
+    if (st == FSFM_OK && evaluation->given_up)
+        *stop = (fsfm_stop_reason)evaluation->given_up;
+    else if (st == FSFM_OK)
+        st = note_evaluation(train, evaluation, is_best, err);
     free(evaluation);
     return st;
 }
@@ -59,6 +89,7 @@ static void draw_picture(fsfm_train *train)
     fsfm_status st = FSFM_OK;
     if (train->rank != 0 || options->log_pictures == 0) return;
     if (!is_due(train, options->log_pictures_every_epochs)) return;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_PICTURE, train->at.step);
     snprintf(name, sizeof name, "step-%08" PRId64 ".png", train->at.step);
     snprintf(title, sizeof title, "after %" PRId64 " steps", train->at.step);
     st = fsfm_path_join(folder, sizeof folder, train->job->run_dir, "pictures", &err);
@@ -79,12 +110,26 @@ static void save_if_due(fsfm_train *train, bool is_last, bool is_best)
     const int64_t every = train->job->train->checkpoint_every_steps;
     const bool is_due_now = is_last || is_best || (every > 0 && train->at.step % every == 0);
     if (train->rank != 0) return;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_SAVING, train->at.step);
     fsfm_train_report_saved(train, false, NULL);
     if (train->pending.status != FSFM_OK) return;
     train->pending.status = fsfm_run_directory_check(train->run, is_due_now, &train->pending);
     if (train->pending.status != FSFM_OK) return;
     if (!is_due_now || (train->saved_step == train->at.step && !is_best)) return;
     train->pending.status = fsfm_train_save(train, is_best, &train->pending);
+}
+
+/* What a stop left undone. Behind the last step nothing else would save that it is done now. */
+static fsfm_status finish_evaluation(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)
+{
+    const bool was_due = is_evaluation_due(train), is_end = train->at.step == train->end_step;
+    bool is_best = false;
+    FSFM_TRY(evaluate(train, stop, &is_best, err));
+    if (!was_due || *stop != FSFM_STOP_NO) return FSFM_OK;
+    if (is_end) draw_picture(train);
+    if (is_end) train->saved_step = -1;
+    if (is_end || is_best) save_if_due(train, is_end, is_best);
+    return FSFM_OK;
 }
 
 static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)
@@ -94,6 +139,13 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
         fsfm_step_outcome out;
         bool is_best = false, is_end = false;
         FSFM_TRY(fsfm_train_step(train, &out, err));
+        if (out.is_given_up) {
+            *stop = out.stop;
+            if (train->rank == 0)
+                fsfm_log_line(train->log, "step %" PRId64 " given up at a second signal", train->at.step);
+            save_if_due(train, true, false);
+            return FSFM_OK;
+        }
         fsfm_train_record_step(train, train->at.step - 1, &out);
         if (train->at.bad_in_row >= bad_most)
             return fsfm_fail(err, FSFM_ERR_NUMERIC,
@@ -102,8 +154,7 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
                              train->at.step - 1, train->at.bad_in_row);
         is_end = train->at.step == train->end_step;
         if (!is_end) *stop = out.stop;
-        /* A stopped run evaluates when it goes on: whoever asks it to stop may not wait long. */
-        if (*stop == FSFM_STOP_NO) FSFM_TRY(evaluate(train, &is_best, err));
+        if (*stop == FSFM_STOP_NO) FSFM_TRY(evaluate(train, stop, &is_best, err));
         if (*stop == FSFM_STOP_NO) draw_picture(train);
         save_if_due(train, is_end || *stop != FSFM_STOP_NO, is_best);
     }
@@ -114,6 +165,7 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
 static fsfm_status finish_saving(fsfm_train *train, fsfm_error *err)
 {
     fsfm_status st = FSFM_OK;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_SAVING, train->at.step);
     if (train->rank == 0) {
         st = train->pending.status;
         if (st != FSFM_OK)
@@ -142,7 +194,6 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
 {
     fsfm_stop_reason stop = FSFM_STOP_NO;
     fsfm_status st = FSFM_OK;
-    bool is_best = false;
     if (train->rank == 0) {
         st = fsfm_train_write_environment(train, err);
         if (st == FSFM_OK)
@@ -154,8 +205,7 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
     FSFM_TRY(fsfm_train_open_features(train, err));
     fsfm_train_record_start(train, is_resumed);
     FSFM_TRY(fsfm_train_open_reader(train, err));
-    FSFM_TRY(evaluate(train, &is_best, err)); /* what a stop left undone */
-    if (is_best) save_if_due(train, false, true);
+    FSFM_TRY(finish_evaluation(train, &stop, err));
     train->speed.since_s = train->speed.run_since_s = fsfm_clock_monotonic_s();
     st = run_steps(train, &stop, err);
     if (st != FSFM_OK) {
@@ -178,6 +228,15 @@ static void write_state(fsfm_train *train, fsfm_status st, bool has_begun)
         fsfm_log_line(train->log, "%s", err.message);
 }
 
+static fsfm_status open_watchdog(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_watchdog_setup setup = {.comm = train->comm,
+                                       .run_dir = train->job->run_dir,
+                                       .timeout_s = train->job->hang_timeout_s,
+                                       .exit_code = train->job->exit_code};
+    return setup.timeout_s > 0 ? fsfm_watchdog_open(&setup, &train->watchdog, err) : FSFM_OK;
+}
+
 fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log *log, fsfm_error *err)
 {
     fsfm_train *train = calloc(1, sizeof *train);
@@ -194,10 +253,14 @@ fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log 
     train->rank = fsfm_comm_rank(comm);
     train->ranks = fsfm_comm_size(comm);
     train->local_ranks = fsfm_comm_local_size(comm);
+    if ((st = open_watchdog(train, err)) != FSFM_OK) goto done;
+    if ((st = fsfm_comm_agree(comm, fsfm_comm_vote_open(comm, &train->vote, err), err)) != FSFM_OK) goto done;
+    train->vote_every = 1; /* of the first step nothing is known */
     if ((st = fsfm_train_setup(train, err)) != FSFM_OK) goto done;
     fsfm_train_log_header(train);
     if ((st = fsfm_train_load(train, &is_resumed, err)) != FSFM_OK) goto done;
-    if (is_resumed && train->at.step >= train->end_step) {
+    if (is_resumed && (train->at.step > train->end_step ||
+                       (train->at.step == train->end_step && !is_evaluation_due(train)))) {
         fsfm_log_line(log,
                       "finished  %" PRId64 " of %" PRId64 " steps were done before, nothing is left to do",
                       train->at.step, train->end_step);
@@ -212,6 +275,8 @@ done:
     write_state(train, st, has_begun);
     if (st == FSFM_ERR_INTERRUPTED && err) err->message[0] = 0;
     fsfm_train_close(train);
+    fsfm_comm_vote_close(&train->vote);
+    fsfm_watchdog_close(&train->watchdog);
     free(train);
     return st;
 }

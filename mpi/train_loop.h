@@ -21,7 +21,8 @@ typedef struct {
     const char *run_dir;
     uint64_t seed;
     fsfm_device_kind device;
-    int64_t threads; /* of a rank, or FSFM_AUTO */
+    int64_t threads;       /* of a rank, or FSFM_AUTO */
+    double hang_timeout_s; /* 0: ranks that hang are waited for */
     const char
         *config; /* the resolved configuration, YAML: goes into the run directory and every checkpoint */
     const char *version;   /* of the program */

@@ -12,6 +12,7 @@
 #include "mpi/reduce.h"
 #include "mpi/stop.h"
 #include "mpi/train_data.h"
+#include "mpi/watchdog.h"
 
 /* One step's outcome, equal on all ranks. */
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
     double norm, norm_squared, lr, ema_momentum;
     bool is_bad; /* not finite: skipped */
     fsfm_stop_reason stop;
+    bool is_given_up; /* at a second signal: nothing of the step has happened */
 } fsfm_step_outcome;
 
 typedef struct {
@@ -27,6 +29,7 @@ typedef struct {
     fsfm_comm *comm;
     fsfm_log *log;
     int rank, ranks, local_ranks; /* local: on this machine */
+    fsfm_watchdog *watchdog;      /* NULL: off */
 
     fsfm_train_data data;
     fsfm_device *dev;
@@ -61,7 +64,9 @@ typedef struct {
     bool metrics_failed;
 
     fsfm_stop stop;
-    double step_s; /* of the last step */
+    double step_s;        /* of the last step */
+    fsfm_comm_vote *vote; /* on giving up at once; NULL: never */
+    int64_t vote_every;   /* parts of a step between two questions; 0: none are put in it */
     struct {
         double since_s, waited_s; /* when the block of steps began, and the reader's waiting then */
         int64_t images;
@@ -123,8 +128,9 @@ void fsfm_train_tell_targets(fsfm_train *train);
 /* Adds a batch's masked patches and those of covered regions. */
 void fsfm_train_count_patches(const fsfm_train *train, const fsfm_batch *batch, int64_t *masked,
                               int64_t *region);
-/* The computing in it, on train->batches: gradients, losses and norm of the global batch. out->totals is in,
- * the rest but stop out. Ranks that fail return what they failed with: to be agreed upon. */
+/* The computing in it, on train->batches: gradients, losses and norm of the global batch, unless the step is
+ * given up. out->totals is in, the rest but stop out. Ranks that fail return what they failed with: to be
+ * agreed upon. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
 /* Not collective: then clip, AdamW and EMA. A failure is left in train->pending. */

@@ -17,6 +17,9 @@
 
 enum { BAD_PER_STEP_MAX = 64 };
 
+/* Seconds between two questions whether to give a step up: steps that are shorter end first. */
+#define PATIENCE_S 0.5
+
 static fsfm_learner_input input_of(const fsfm_batch *batch)
 {
     const fsfm_learner_input input = {.B = batch->B,
@@ -45,6 +48,7 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     if (st != FSFM_OK) *err = train->pending;
     for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
         fsfm_batch *batch = &train->batches[m];
+        fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_READING, train->at.step);
         if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
         FSFM_ASSERT(batch->B == train->micro_batch);
         fsfm_train_count_patches(train, batch, &counts[0], &counts[1]);
@@ -56,12 +60,27 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     return FSFM_OK;
 }
 
+/* Parts of a step: the target and the online pass of each micro-batch. */
+static int64_t step_parts(const fsfm_train *train)
+{
+    return train->micro_count * (fsfm_learner_has_target(train->learner) ? 2 : 1);
+}
+
+/* Before a part, also on a rank that failed: whether the ranks give the step up, as one of them got a second
+ * signal. */
+static bool is_given_up(fsfm_train *train, int64_t part)
+{
+    if (!train->vote || !train->vote_every || part % train->vote_every) return false;
+    return fsfm_comm_vote_next(train->vote, fsfm_stop_signal_count() > 1) != 0;
+}
+
 /* The target features of one micro-batch, which are also in train->keys afterwards if they were known. */
 static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
 {
     const fsfm_batch *batch = &train->batches[m];
     const fsfm_learner_input input = input_of(batch);
     const int64_t first = m * train->micro_batch;
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_TARGET, train->at.step);
     if (train->features) {
         float *rows = train->keys + first * train->job->model->projection_size;
         if (fsfm_feature_cache_recall(train->features, batch->refs, batch->B, rows)) {
@@ -81,13 +100,16 @@ static void remember_targets(fsfm_train *train)
                                         m * train->micro_batch * train->job->model->projection_size);
 }
 
-static fsfm_status compute_targets(fsfm_train *train, fsfm_error *err)
+static fsfm_status compute_targets(fsfm_train *train, bool *gives_up, fsfm_error *err)
 {
     fsfm_learner *learner = train->learner;
     const int64_t computed_before = train->targets.computed;
     fsfm_status st = FSFM_OK;
     if (!fsfm_learner_has_target(learner)) return FSFM_OK;
-    for (int64_t m = 0; m < train->micro_count; m++) UNLESS_FAILED(st, find_target(train, m, err));
+    for (int64_t m = 0; m < train->micro_count; m++) {
+        if ((*gives_up = is_given_up(train, m))) return st;
+        UNLESS_FAILED(st, find_target(train, m, err));
+    }
     if (train->keys && train->targets.computed > computed_before) {
         UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
         if (st == FSFM_OK && train->features) remember_targets(train);
@@ -100,28 +122,43 @@ static fsfm_status compute_targets(fsfm_train *train, fsfm_error *err)
         st, fsfm_learner_set_keys(learner, train->all_keys, train->rank * train->local_batch, err));
 }
 
-/* Gradients and sums of the global batch. */
-static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_totals *totals,
-                                     fsfm_learner_sums *sums, fsfm_error *err)
+/* The online pass of one micro-batch, its gradients added up. */
+static fsfm_status learn(fsfm_train *train, int64_t m, const fsfm_learner_totals *totals,
+                         fsfm_learner_sums *sums, fsfm_error *err)
 {
     fsfm_learner *learner = train->learner;
     const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
+    const bool tells = !is_exact && m + 1 == train->micro_count;
+    const fsfm_learner_input input = input_of(&train->batches[m]);
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_LEARNING, train->at.step);
+    if (is_exact && m > 0) FSFM_TRY(fsfm_learner_begin_step(learner, err));
+    FSFM_TRY(fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
+                                 tells ? fsfm_reduce_ready : NULL, train->reduce, err));
+    if (!is_exact) return FSFM_OK;
+    FSFM_TRY(fsfm_learner_get_sums(learner, sums, err));
+    return fsfm_reduce_slice(train->reduce, sums, err);
+}
+
+/* Gradients and sums of the global batch. A step is given up before its sums over ranks begin, or not at all.
+ */
+static fsfm_status compute_gradients(fsfm_train *train, fsfm_step_outcome *out, fsfm_learner_sums *sums,
+                                     fsfm_error *err)
+{
+    fsfm_learner *learner = train->learner;
+    const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
+    const int64_t first_part = step_parts(train) - train->micro_count;
     fsfm_error late = {FSFM_OK, ""};
     fsfm_status st = fsfm_learner_begin_step(learner, err), finished = FSFM_OK;
     fsfm_reduce_begin(train->reduce);
-    if (fsfm_learner_has_target(learner)) {
-        const fsfm_status targets = compute_targets(train, st == FSFM_OK ? err : &late);
+    if (first_part) {
+        const fsfm_status targets = compute_targets(train, &out->is_given_up, st == FSFM_OK ? err : &late);
         UNLESS_FAILED(st, targets);
     }
-    for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
-        const fsfm_learner_input input = input_of(&train->batches[m]);
-        const bool tells = !is_exact && m + 1 == train->micro_count;
-        if (is_exact && m > 0) UNLESS_FAILED(st, fsfm_learner_begin_step(learner, err));
-        UNLESS_FAILED(st, fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
-                                              tells ? fsfm_reduce_ready : NULL, train->reduce, err));
-        if (is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
-        if (is_exact) UNLESS_FAILED(st, fsfm_reduce_slice(train->reduce, sums, err));
+    for (int64_t m = 0; m < train->micro_count && !out->is_given_up; m++) {
+        if ((out->is_given_up = is_given_up(train, first_part + m))) break;
+        UNLESS_FAILED(st, learn(train, m, &out->totals, sums, err));
     }
+    if (out->is_given_up) return st;
     finished = fsfm_reduce_gradients(train->reduce, st == FSFM_OK ? err : &late);
     UNLESS_FAILED(st, finished);
     if (!is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
@@ -141,7 +178,8 @@ fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_e
 {
     const bool has_target = fsfm_learner_has_target(train->learner);
     fsfm_learner_sums sums = {0};
-    fsfm_status st = compute_gradients(train, &out->totals, &sums, err);
+    fsfm_status st = compute_gradients(train, out, &sums, err);
+    if (out->is_given_up) return st;
     UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &out->norm_squared, err));
     out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
     out->ema_momentum = train->job->model->target_update == FSFM_TARGET_EMA && has_target
@@ -161,6 +199,7 @@ void fsfm_train_update(fsfm_train *train, const fsfm_step_outcome *out)
                                           fsfm_schedule_momentum(&train->schedule, train->at.step),
                                       .norm_squared = out->norm_squared,
                                       .adam_t = train->at.adam_t + 1};
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_UPDATE, train->at.step);
     train->pending.status = fsfm_learner_finish_step(train->learner, &step, &train->pending);
     train->at.adam_t++;
 }
@@ -185,16 +224,27 @@ fsfm_status fsfm_train_note_bad(fsfm_train *train, const fsfm_bad_sample *found,
                      train->bad.count, most);
 }
 
+/* How often the next step asks, from the seconds that the slowest rank took for the last one (0: not known).
+ */
+static void choose_vote(fsfm_train *train, double step_s)
+{
+    const int64_t parts = step_parts(train);
+    const double every = step_s > 0 ? ceil(PATIENCE_S / step_s * (double)parts) : 1;
+    if (train->vote) fsfm_comm_vote_end(train->vote);
+    train->vote_every = every < (double)parts ? (int64_t)every : 0;
+}
+
 /* Whatever ranks have to tell each other at the end of a step. */
 static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_outcome *out, fsfm_error *err)
 {
     fsfm_bad_sample bad[BAD_PER_STEP_MAX];
     const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
     const int64_t count = fsfm_reader_take_bad(train->reader, bad, BAD_PER_STEP_MAX);
-    int64_t notes[4] = {mine != FSFM_OK, out->is_bad, count, 0};
+    int64_t notes[5] = {mine != FSFM_OK, out->is_bad, count, 0, (int64_t)(train->step_s * 1e6)};
     notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
-    fsfm_comm_max_i64(train->comm, notes, 4);
+    fsfm_comm_max_i64(train->comm, notes, 5);
     if (notes[0]) return fsfm_comm_agree(train->comm, mine, err);
+    choose_vote(train, (double)notes[4] * 1e-6);
     out->is_bad = notes[1] != 0;
     out->stop = (fsfm_stop_reason)notes[3];
     return notes[2] ? fsfm_train_note_bad(train, bad, count, train->at.step, err) : FSFM_OK;
@@ -205,7 +255,12 @@ fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_erro
     const double began_s = fsfm_clock_monotonic_s();
     memset(out, 0, sizeof *out);
     FSFM_TRY(take_batches(train, &out->totals, err));
-    FSFM_TRY(compare_notes(train, fsfm_train_compute(train, out, err), out, err));
+    const fsfm_status computed = fsfm_train_compute(train, out, err);
+    if (out->is_given_up) {
+        out->stop = FSFM_STOP_SIGNAL;
+        return fsfm_comm_agree(train->comm, computed, err);
+    }
+    FSFM_TRY(compare_notes(train, computed, out, err));
     if (!out->is_bad) fsfm_train_update(train, out);
     for (int64_t m = 0; m < train->micro_count; m++) fsfm_reader_release(train->reader);
     train->at.bad_in_row = out->is_bad ? train->at.bad_in_row + 1 : 0;

@@ -59,7 +59,7 @@ start alone kill
 wait_for kill 18
 kill -KILL $job
 wait $job 2>/dev/null
-last=$(ls "$work"/kill/checkpoints/step-*.h5 | tail -1)
+last=$work/kill/checkpoints/$(cat "$work/kill/checkpoints/latest")
 truncate -s 4000 "$last" # and the newest file is damaged, too
 run 2 kill
 grep -q "$(basename "$last")" "$work/kill.log" || fail "the damaged checkpoint is not named"

@@ -206,6 +206,33 @@ wait $pid
 bash script >>task.log 2>&1 || fail "the requeued task"
 bash script >>task.log 2>&1 || fail "a task whose run is done"
 [ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"event": "start"')" = 2 ] || fail "the task's run was not begun twice"
+# Where requeueing is refused a task is submitted anew, alone, within the budget; the sweep knows that its run waits.
+cp bin/sbatch bin/sbatch.first
+printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"$SLURM_PLAY/again"\necho "78;cluster"\n' >bin/sbatch
+printf '#!/bin/sh\nexit 1\n' >bin/scontrol
+export SLURM_ARRAY_TASK_ID=1 SLURM_JOB_ID=79 SLURM_JOB_PARTITION=main FSFM_RESTARTS=2
+second="ar ray"/$(sed -n 's/^ids=([^ ]* \([^ ]*\) .*/\1/p' script)
+stop_second() { # CODE LOG
+    local pid before code=0
+    before=$(grep -c '"kind": "train"' "$second/metrics.jsonl" 2>/dev/null)
+    bash script >"$2" 2>&1 &
+    pid=$!
+    for _ in $(seq 600); do
+        [ "$(grep -c '"kind": "train"' "$second/metrics.jsonl" 2>/dev/null || :)" -gt "${before:-0}" ] 2>/dev/null && break
+        sleep 0.05
+    done
+    kill -USR1 $pid
+    wait $pid || code=$?
+    [ $code = "$1" ] || fail "a task at USR1: $code, $(tail -n 3 "$2")"
+}
+stop_second 75 second.log
+grep -q '^task 77_1 cannot be requeued; in its place: sbatch .*--array=1 ' second.log || fail "the line is not printed: $(cat second.log)"
+grep -qx -- '--array=1' again && grep -qx -- '--export=ALL,FSFM_RESTARTS=3' again && grep -qx 'script' again || fail "what sbatch gets: $(cat again)"
+[ "$(cat "$second/sweep/job")" = 78_1 ] || fail "the sweep does not know of the new job"
+FSFM_REQUEUES=2 stop_second 75 second.log
+grep -q 'task 77_1 ends with 75, started again 2 times: no more' second.log || fail "the budget: $(tail -n 3 second.log)"
+unset FSFM_RESTARTS SLURM_JOB_ID SLURM_JOB_PARTITION
+mv bin/sbatch.first bin/sbatch
 : >state # SLURM forgets the job: what is left may be submitted again
 sweep submit a.yaml >submit.log || fail "submit again"
 grep -q 'submitted 3 tasks' submit.log || fail "submit again: $(cat submit.log)"

@@ -229,13 +229,14 @@ EOC
     fi
 
     # What a shell (and through it every job) needs to talk to this cluster and to
-    # run Open MPI as root on few cores, between nodes over loopback only.
+    # run as root on few cores, between nodes over loopback only.
     cat >"$DIR/env" <<EOC
 export SLURM_CONF='$DIR/slurm.conf'
 export OMPI_ALLOW_RUN_AS_ROOT=1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_btl_tcp_if_include=lo
 export OMPI_MCA_oob_tcp_if_include=lo
+export FSFM_INTERFACE=lo
 export OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_MCA_hwloc_base_binding_policy=none
 EOC

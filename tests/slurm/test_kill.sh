@@ -5,7 +5,7 @@
 . "$SOURCE/tests/slurm/use.sh" || exit 1
 make_whole
 submit rank
-until_true 30 has_steps rank 15
+until_true 60 has_steps rank 15
 mapfile -t ranks < <(ranks_of rank)
 [ ${#ranks[@]} = 4 ] || fail "${#ranks[@]} ranks instead of 4"
 kill -KILL "${ranks[3]}"
@@ -16,7 +16,7 @@ usage=$job
 submit failed -- data.path=/nowhere
 failed=$job
 submit budget --export=ALL,FSFM_REQUEUES=0
-until_true 30 has_steps budget 5
+until_true 60 has_steps budget 5
 scancel --signal=TERM "$job"
 until_true 60 is_over "$usage" "$failed" "$job"
 [ "$(state_of "$usage") $(state_of "$failed") $(state_of "$job")" = "FAILED FAILED FAILED" ] || fail "states of jobs that failed"

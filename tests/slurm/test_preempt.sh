@@ -5,7 +5,7 @@
 make_whole
 submit low --partition=preempt
 low=$job
-until_true 30 has_steps low 10
+until_true 60 has_steps low 10
 high=$(sbatch --parsable --partition=main --nodes=2 --exclusive --time=1 --output=high.out --wrap='sleep 1; echo done') || fail "sbatch"
 jobs+=("$high")
 until_true 40 is_over "$high"

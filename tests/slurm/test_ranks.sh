@@ -6,7 +6,7 @@
 make_whole
 resubmit() { # RUN OPTION...
     submit "$1"
-    until_true 30 has_steps "$1" 10
+    until_true 60 has_steps "$1" 10
     scancel "$job"
     until_true 30 is_over "$job"
     submit "$@"

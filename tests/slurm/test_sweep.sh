@@ -41,6 +41,7 @@ first=sw/$(sweep plan twelve.yaml | awk 'NR == 2 { print $1 }')
 until_true 60 training "$first"
 scancel --signal=USR1 --batch "${job}_0" # as SLURM does near the end of the time
 until_true 120 some_done
+scontrol hold "$job" # what has not begun waits, however slow this machine is
 sweep submit twelve.yaml --skip-failed | grep -q 'nothing is left to submit' || fail "queued runs are submitted again"
 scancel "$job"
 until_true 60 is_over "$job"

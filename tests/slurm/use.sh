@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # use.sh - sourced by the tests here: the cluster that the fixture brought up (77, "skipped", where there is none), a small
 # dataset, jobs, and what they leave. Jobs of a test that fails are cancelled.
-[ -n "${FSFM_CLUSTER_DIR:-}" ] && [ -r "$FSFM_CLUSTER_DIR/env" ] || exit 77
+[ -n "${FSFM_CLUSTER_DIR:-}" ] && [ -r "$FSFM_CLUSTER_DIR/env" ] || {
+    echo "no SLURM of two virtual nodes here: the test slurm.cluster_up says why"
+    exit 77
+}
 . "$FSFM_CLUSTER_DIR/env" || exit 1
 . "$SOURCE/tests/support/runs.sh" || exit 1
 unset OMPI_MCA_btl_vader_single_copy_mechanism OMPI_MCA_rmaps_base_oversubscribe
+export FSFM_SRUN=--wait=5 # not a minute
 jobs=()
 clean_up() {
     [ ${#jobs[@]} = 0 ] || scancel --quiet "${jobs[@]}" 2>/dev/null
@@ -48,8 +52,9 @@ ranks_of() { # RUN
 }
 # A run of eighty steps, and the same that nothing disturbed, which is made once for all tests here.
 steps=80
+hang_s=7
 exact=("${small[@]}" train.global_batch=8 train.reduction=exact train.slices=8 train.epochs=100 train.max_steps=$steps
-    checkpoint.every_steps=10 run.threads=1)
+    checkpoint.every_steps=10 run.threads=1 run.hang_timeout_s=$hang_s)
 make_whole() {
     local kept=$FSFM_CLUSTER_DIR/whole
     if [ ! -e "$kept/done" ]; then
@@ -75,7 +80,7 @@ submit() { # RUN OPTION... [-- more...]: a job of 2 nodes x 2 ranks; its number 
 }
 # The job came to its end by itself, after so many stops with a checkpoint, and its run is that which nothing disturbed.
 same_as_whole() { # JOB RUN STOPS
-    until_true 100 is_over "$1"
+    until_true 120 is_over "$1"
     [ "$(state_of "$1")" = COMPLETED ] || fail "job $1 is $(state_of "$1"): $(tail -n 12 "$work/$2.out")"
     grep -q '"status": *"done"' "$work/$2/state.json" || fail "$2 is not done: $(tail -n 5 "$work/$2.out")"
     [ "$(events "$2" stop)" = "$3" ] || fail "$2 has $(events "$2" stop) stops instead of $3"
