@@ -27,6 +27,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/status.h"
+#include "core/device/recorder.h"
 #include "core/device/wire.h"
 
 #ifdef __cplusplus
@@ -288,14 +289,21 @@ typedef struct {
     double momentum;
 } fsfm_adamw_args;
 
+#define FSFM_READ_BYTES ((size_t)32 << 10)
+
 typedef struct { /* every entry is mandatory */
     fsfm_status (*alloc)(fsfm_device *dev, size_t size_bytes, void **ptr_dev, fsfm_error *err);
     void (*free)(fsfm_device *dev, void *ptr_dev); /* accepts NULL */
+    /* src_host is free on return. */
     fsfm_status (*upload)(fsfm_device *dev, void *dst_dev, const void *src_host, size_t size_bytes,
                           fsfm_error *err);
     /* Waits for everything before it; the data is there on return. */
     fsfm_status (*download)(fsfm_device *dev, void *dst_host, const void *src_dev, size_t size_bytes,
                             fsfm_error *err);
+    /* A small download in two parts, one at a time: what src_dev holds at this place of the queue, at most
+     * FSFM_READ_BYTES; and the wait for it, which does not wait for what was enqueued since. */
+    fsfm_status (*start_read)(fsfm_device *dev, const void *src_dev, size_t size_bytes, fsfm_error *err);
+    fsfm_status (*finish_read)(fsfm_device *dev, void *dst_host, size_t size_bytes, fsfm_error *err);
     fsfm_status (*copy)(fsfm_device *dev, void *dst_dev, const void *src_dev, size_t size_bytes,
                         fsfm_error *err);
     fsfm_status (*zero)(fsfm_device *dev, void *dst_dev, size_t size_bytes, fsfm_error *err);
@@ -351,6 +359,7 @@ struct fsfm_device {
     bool memory_is_host;      /* the host may read and write device memory in place, after synchronize */
     uint64_t memory_bytes;    /* of its own; 0 where it is the host's */
     fsfm_wire *wire;          /* the device's; NULL where memory is the host's */
+    fsfm_recorder *recorder;  /* the device's; NULL: enqueueing costs no more than replaying would */
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */

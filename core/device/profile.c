@@ -29,16 +29,18 @@
     X(patch_loss)         \
     X(adamw)
 /* And the others that do work. */
-#define MOVES(X)  \
-    X(upload)     \
-    X(download)   \
-    X(copy)       \
-    X(zero)       \
-    X(set_matrix) \
-    X(get_matrix) \
-    X(to_act)     \
-    X(add_act)    \
-    X(add)        \
+#define MOVES(X)   \
+    X(upload)      \
+    X(download)    \
+    X(start_read)  \
+    X(finish_read) \
+    X(copy)        \
+    X(zero)        \
+    X(set_matrix)  \
+    X(get_matrix)  \
+    X(to_act)      \
+    X(add_act)     \
+    X(add)         \
     X(norm_squared)
 
 #define NUMBER(op) OP_##op,
@@ -271,6 +273,16 @@ static fsfm_status profile_download(fsfm_device *dev, void *dst, const void *src
     PASS_ON(download, 2.0 * (double)size_bytes, dst, src, size_bytes);
 }
 
+static fsfm_status profile_start_read(fsfm_device *dev, const void *src, size_t size_bytes, fsfm_error *err)
+{
+    PASS_ON(start_read, 2.0 * (double)size_bytes, src, size_bytes);
+}
+
+static fsfm_status profile_finish_read(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
+{
+    PASS_ON(finish_read, 0.0, dst, size_bytes);
+}
+
 static fsfm_status profile_copy(fsfm_device *dev, void *dst, const void *src, size_t size_bytes,
                                 fsfm_error *err)
 {
@@ -347,6 +359,7 @@ fsfm_status fsfm_profile_open(fsfm_device *inner, fsfm_profile **out, fsfm_error
     (*out)->inner = inner;
     (*out)->device = *inner;
     (*out)->device.ops = &profile_ops;
+    (*out)->device.recorder = NULL; /* what is replayed cannot be told apart */
     fsfm_profile_reset(*out);
     return FSFM_OK;
 }
