@@ -15,8 +15,6 @@
 /* Does call unless something failed before. */
 #define UNLESS_FAILED(st, call) ((st) == FSFM_OK ? (st) = (call) : (st))
 
-enum { BAD_PER_STEP_MAX = 64 };
-
 static fsfm_learner_input input_of(const fsfm_batch *batch)
 {
     const fsfm_learner_input input = {.B = batch->B,
@@ -37,7 +35,19 @@ void fsfm_train_count_patches(const fsfm_train *train, const fsfm_batch *batch, 
     }
 }
 
-/* All batches of the step, and the denominators of the losses over all ranks. */
+/* The step's next batch: the one that was taken ahead, or the reader's. */
+static fsfm_status take_batch(fsfm_train *train, int64_t m, fsfm_error *err)
+{
+    fsfm_batch *batch = &train->batches[m];
+    if (m > 0 || !train->ahead.is_taken) return fsfm_reader_next(train->reader, batch, err);
+    train->ahead.is_taken = false;
+    *batch = train->ahead.batch;
+    if (train->ahead.failure.status != FSFM_OK) *err = train->ahead.failure;
+    return train->ahead.failure.status;
+}
+
+/* All batches of the step, the damaged samples among them, and the denominators of the losses over all ranks.
+ */
 static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, fsfm_error *err)
 {
     int64_t counts[3] = {0}; /* masked patches, region patches, failed ranks */
@@ -45,10 +55,11 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     if (st != FSFM_OK) *err = train->pending;
     for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
         fsfm_batch *batch = &train->batches[m];
-        if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
+        if ((st = take_batch(train, m, err)) != FSFM_OK) break;
         FSFM_ASSERT(batch->B == train->micro_batch);
         fsfm_train_count_patches(train, batch, &counts[0], &counts[1]);
     }
+    train->found_count = fsfm_reader_take_bad(train->reader, train->found, FSFM_TRAIN_FOUND_MAX);
     counts[2] = st != FSFM_OK;
     fsfm_comm_sum_i64(train->comm, counts, 3);
     if (counts[2]) return fsfm_comm_agree(train->comm, st, err);
@@ -56,11 +67,39 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     return FSFM_OK;
 }
 
+/* Brings batch to the device, unless it is there. */
+static fsfm_status bring(fsfm_train *train, const fsfm_batch *batch, fsfm_error *err)
+{
+    const fsfm_learner_input input = input_of(batch);
+    if (train->brought == batch->batch && fsfm_learner_has_batch(train->learner)) return FSFM_OK;
+    train->brought = batch->batch;
+    return fsfm_learner_bring(train->learner, &input, err);
+}
+
+/* The next step's first batch crosses to the device while that one computes: behind all that the step
+ * enqueues but its update, for which the host has to wait. Not where the reader would be waited for, nor
+ * where nothing crosses. A failure is the next step's. A bench has no reader: its batches are the same in
+ * every step. */
+static void look_ahead(fsfm_train *train)
+{
+    fsfm_status *st = &train->ahead.failure.status;
+    fsfm_error *err = &train->ahead.failure;
+    const fsfm_batch *next = &train->batches[0];
+    if (train->dev->memory_is_host || train->at.step + 1 >= train->end_step) return;
+    *st = FSFM_OK;
+    if (train->reader) {
+        if (!fsfm_reader_is_ready(train->reader)) return;
+        next = &train->ahead.batch;
+        train->ahead.is_taken = true;
+        UNLESS_FAILED(*st, fsfm_reader_next(train->reader, &train->ahead.batch, err));
+    }
+    UNLESS_FAILED(*st, bring(train, next, err));
+}
+
 /* The target features of one micro-batch, which are also in train->keys afterwards if they were known. */
 static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
 {
     const fsfm_batch *batch = &train->batches[m];
-    const fsfm_learner_input input = input_of(batch);
     const int64_t first = m * train->micro_batch;
     if (train->features) {
         float *rows = train->keys + first * train->job->model->projection_size;
@@ -70,7 +109,8 @@ static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
         }
     }
     train->targets.computed += batch->B;
-    return fsfm_learner_target(train->learner, &input, first, err);
+    FSFM_TRY(bring(train, batch, err));
+    return fsfm_learner_target(train->learner, first, err);
 }
 
 static void remember_targets(fsfm_train *train)
@@ -81,52 +121,54 @@ static void remember_targets(fsfm_train *train)
                                         m * train->micro_batch * train->job->model->projection_size);
 }
 
-static fsfm_status compute_targets(fsfm_train *train, fsfm_error *err)
+/* InfoNCE compares with the keys of the global batch: all of them come first. Collective. */
+static fsfm_status gather_keys(fsfm_train *train, fsfm_status st, fsfm_error *err)
 {
-    fsfm_learner *learner = train->learner;
-    const int64_t computed_before = train->targets.computed;
-    fsfm_status st = FSFM_OK;
-    if (!fsfm_learner_has_target(learner)) return FSFM_OK;
     for (int64_t m = 0; m < train->micro_count; m++) UNLESS_FAILED(st, find_target(train, m, err));
-    if (train->keys && train->targets.computed > computed_before) {
-        UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
-        if (st == FSFM_OK && train->features) remember_targets(train);
-    }
-    if (!train->all_keys) return st;
+    UNLESS_FAILED(st, fsfm_learner_get_keys(train->learner, train->keys, err));
     fsfm_comm_gather_all(train->comm, train->keys,
                          train->local_batch * train->job->model->projection_size * (int64_t)sizeof(float),
                          train->all_keys);
     return UNLESS_FAILED(
-        st, fsfm_learner_set_keys(learner, train->all_keys, train->rank * train->local_batch, err));
+        st, fsfm_learner_set_keys(train->learner, train->all_keys, train->rank * train->local_batch, err));
 }
 
-/* Gradients and sums of the global batch. */
-static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_totals *totals,
-                                     fsfm_learner_sums *sums, fsfm_error *err)
+/* Both networks on micro-batch m: gradients and sums are added to; exact: they are its slice's. */
+static fsfm_status compute_micro_batch(fsfm_train *train, int64_t m, const fsfm_learner_totals *totals,
+                                       fsfm_error *err)
 {
     fsfm_learner *learner = train->learner;
     const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
+    const bool tells = !is_exact && train->ranks > 1 && m + 1 == train->micro_count;
+    if (is_exact && m > 0) FSFM_TRY(fsfm_learner_begin_step(learner, err));
+    FSFM_TRY(bring(train, &train->batches[m], err));
+    if (fsfm_learner_has_target(learner) && !train->all_keys) FSFM_TRY(find_target(train, m, err));
+    FSFM_TRY(fsfm_learner_online(learner, m * train->micro_batch, totals, tells ? fsfm_reduce_ready : NULL,
+                                 train->reduce, err));
+    if (!is_exact) return FSFM_OK;
+    FSFM_TRY(fsfm_learner_keep_sums(learner, m, err));
+    return fsfm_reduce_slice(train->reduce, err);
+}
+
+/* Gradients of the global batch; the sums of the losses are still on the device, each rank's own. */
+static fsfm_status compute_gradients(fsfm_train *train, const fsfm_learner_totals *totals, fsfm_error *err)
+{
+    const int64_t computed_before = train->targets.computed;
     fsfm_error late = {FSFM_OK, ""};
-    fsfm_status st = fsfm_learner_begin_step(learner, err), finished = FSFM_OK;
+    fsfm_status st = fsfm_learner_begin_step(train->learner, err), finished = FSFM_OK;
     fsfm_reduce_begin(train->reduce);
-    if (fsfm_learner_has_target(learner)) {
-        const fsfm_status targets = compute_targets(train, st == FSFM_OK ? err : &late);
-        UNLESS_FAILED(st, targets);
+    if (train->all_keys) {
+        finished = gather_keys(train, st, st == FSFM_OK ? err : &late);
+        UNLESS_FAILED(st, finished);
     }
-    for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
-        const fsfm_learner_input input = input_of(&train->batches[m]);
-        const bool tells = !is_exact && m + 1 == train->micro_count;
-        if (is_exact && m > 0) UNLESS_FAILED(st, fsfm_learner_begin_step(learner, err));
-        UNLESS_FAILED(st, fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
-                                              tells ? fsfm_reduce_ready : NULL, train->reduce, err));
-        if (is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
-        if (is_exact) UNLESS_FAILED(st, fsfm_reduce_slice(train->reduce, sums, err));
-    }
+    for (int64_t m = 0; m < train->micro_count; m++)
+        UNLESS_FAILED(st, compute_micro_batch(train, m, totals, err));
     finished = fsfm_reduce_gradients(train->reduce, st == FSFM_OK ? err : &late);
     UNLESS_FAILED(st, finished);
-    if (!is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
-    finished = fsfm_reduce_finish(train->reduce, sums, st == FSFM_OK ? err : &late);
-    return UNLESS_FAILED(st, finished);
+    if (!train->features || train->targets.computed == computed_before) return st;
+    if (!train->all_keys) UNLESS_FAILED(st, fsfm_learner_get_keys(train->learner, train->keys, err));
+    if (st == FSFM_OK) remember_targets(train);
+    return st;
 }
 
 void fsfm_train_tell_targets(fsfm_train *train)
@@ -140,14 +182,18 @@ void fsfm_train_tell_targets(fsfm_train *train)
 fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
 {
     const bool has_target = fsfm_learner_has_target(train->learner);
-    fsfm_learner_sums sums = {0};
-    fsfm_status st = compute_gradients(train, &out->totals, &sums, err);
-    UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &out->norm_squared, err));
+    fsfm_learner_results results = {0};
+    fsfm_status st = compute_gradients(train, &out->totals, err);
+    UNLESS_FAILED(st, fsfm_learner_start_read(train->learner, err));
+    if (st == FSFM_OK) look_ahead(train);
+    UNLESS_FAILED(st, fsfm_learner_finish_read(train->learner, &results, train->slice_sums, err));
+    fsfm_reduce_sums(train->reduce, train->slice_sums, &results.sums);
+    out->norm_squared = results.norm_squared;
     out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
     out->ema_momentum = train->job->model->target_update == FSFM_TARGET_EMA && has_target
                             ? fsfm_schedule_momentum(&train->schedule, train->at.step)
                             : NAN;
-    out->losses = fsfm_losses_from_sums(train->job->model, &sums, &out->totals);
+    out->losses = fsfm_losses_from_sums(train->job->model, &results.sums, &out->totals);
     out->norm = sqrt(out->norm_squared);
     out->is_bad = !isfinite(out->losses.loss) || !isfinite(out->norm_squared);
     if (!has_target) out->losses.sim = NAN;
@@ -188,16 +234,15 @@ fsfm_status fsfm_train_note_bad(fsfm_train *train, const fsfm_bad_sample *found,
 /* Whatever ranks have to tell each other at the end of a step. */
 static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_outcome *out, fsfm_error *err)
 {
-    fsfm_bad_sample bad[BAD_PER_STEP_MAX];
     const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
-    const int64_t count = fsfm_reader_take_bad(train->reader, bad, BAD_PER_STEP_MAX);
+    const int64_t count = train->found_count;
     int64_t notes[4] = {mine != FSFM_OK, out->is_bad, count, 0};
     notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
     fsfm_comm_max_i64(train->comm, notes, 4);
     if (notes[0]) return fsfm_comm_agree(train->comm, mine, err);
     out->is_bad = notes[1] != 0;
     out->stop = (fsfm_stop_reason)notes[3];
-    return notes[2] ? fsfm_train_note_bad(train, bad, count, train->at.step, err) : FSFM_OK;
+    return notes[2] ? fsfm_train_note_bad(train, train->found, count, train->at.step, err) : FSFM_OK;
 }
 
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)

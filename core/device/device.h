@@ -243,10 +243,11 @@ typedef struct {
     float *dq;
 } fsfm_dot_loss_args;
 
-/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = first + i; q (N, C), keys (M, C) of the
+/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = *first + i; q (N, C), keys (M, C) of the
  * whole global batch; logits (N, M) is scratch; dq (N, C) set: gradient times dscale (NULL: not wanted). */
 typedef struct {
-    int64_t N, M, C, first;
+    int64_t N, M, C;
+    const int64_t *first; /* on the device */
     const float *q, *keys;
     float temperature, dscale;
     float *logits;
@@ -257,8 +258,9 @@ typedef struct {
 /* Reconstruction. pred (B, R, P), P in the order (row, column, channel); patch (B, R): the patch that a row
  * predicts, or -1: a row not looked at. Target of a patch: its pixels, if norm_pix minus their mean over
  * sqrt(variance with P - 1, + 1e-6). With e = mean squared error of a patch: sums[0] += sum of mask e,
- * sums[1] += sum of region e (mask, region (B, L), 0/1). dpred (B, R, P) set: gradient of dmask sum(mask e) +
- * dregion sum(region e), 0 in rows that no sum looks at; NULL: not wanted. */
+ * sums[1] += sum of region e (mask, region (B, L), 0/1). dpred (B, R, P) set: gradient of scales[0] sum(mask
+ * e)
+ * + scales[1] sum(region e), 0 in rows that no sum looks at; NULL: not wanted, scales are then not read. */
 typedef struct {
     int64_t B, L, R;
     fsfm_images images;
@@ -266,7 +268,7 @@ typedef struct {
     const fsfm_act *pred;
     const int32_t *patch;
     const uint8_t *mask, *region;
-    float dmask, dregion;
+    const float *scales; /* (2), on the device */
     double *sums;
     fsfm_act *dpred;
 } fsfm_patch_loss_args;

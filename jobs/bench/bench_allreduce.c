@@ -44,7 +44,8 @@ static double bus_gb_s(const sweep *s, const measurement *m, double seconds)
 static fsfm_status time_once(const sweep *s, fsfm_reduce *reduce, int64_t floats, double *seconds,
                              fsfm_error *err)
 {
-    fsfm_learner_sums sums = {0};
+    fsfm_learner_sums sums = {0}, slice = {0};
+    fsfm_error late;
     fsfm_status st = FSFM_OK;
     fsfm_comm_barrier(s->comm);
     const double began_s = fsfm_clock_monotonic_s();
@@ -52,9 +53,9 @@ static fsfm_status time_once(const sweep *s, fsfm_reduce *reduce, int64_t floats
     if (s->kind == FSFM_REDUCTION_FAST)
         fsfm_reduce_ready(reduce, 0, floats);
     else
-        st = fsfm_reduce_slice(reduce, &sums, err);
-    if (st == FSFM_OK) st = fsfm_reduce_gradients(reduce, err);
-    const fsfm_status finished = fsfm_reduce_finish(reduce, &sums, err);
+        st = fsfm_reduce_slice(reduce, err);
+    const fsfm_status finished = fsfm_reduce_gradients(reduce, st == FSFM_OK ? err : &late);
+    fsfm_reduce_sums(reduce, &slice, &sums);
     *seconds = fsfm_clock_monotonic_s() - began_s;
     fsfm_comm_max_double(s->comm, seconds, 1);
     return fsfm_comm_agree(s->comm, st == FSFM_OK ? finished : st, err);
