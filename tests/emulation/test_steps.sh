@@ -28,6 +28,17 @@ check keys 2 id.loss=infonce
 check eval alone eval.share=0.2 eval.every_epochs=0.25
 same_records eval-off eval-on eval
 
+# The host waits once a step: two steps more are two waits more.
+waits() { # NAME STEPS more...
+    local name=$1 steps=$2
+    shift 2
+    FSFM_EMULATION_WAITS=$work/$name-waits run alone "$name" train.max_steps="$steps" "$@"
+    wc -l <"$work/$name-waits"
+}
+[ $(($(waits six 6) - $(waits four 4))) = 2 ] || fail "a step waits $(sort "$work/six-waits" | uniq -c)"
+[ $(($(waits exact-six 6 train.reduction=exact train.slices=4) - $(waits exact-four 4 train.reduction=exact train.slices=4))) = 2 ] ||
+    fail "a step with exact sums waits $(sort "$work/exact-six-waits" | uniq -c)"
+
 # Where there can be no graph one line says so, and the run goes on; or not, if it was told to have them.
 FSFM_EMULATION_NO_GRAPHS=1 run alone none train.cuda_graph=auto
 same_records parts-off none train

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/support/cuda/api_stream.cu - streams, events and graphs.
+#include <stdio.h>
+
 #include <memory>
 
 #include "api.h"
@@ -9,6 +11,16 @@
 #include "submit.h"
 
 using namespace emulated;
+
+// The host waits for what is under way.
+static void note_wait(const char *how)
+{
+    if (settings().waits == nullptr) return;
+    FILE *file = fopen(settings().waits, "a");
+    if (file == nullptr) fail("%s cannot be written", settings().waits);
+    fprintf(file, "%s\n", how);
+    fclose(file);
+}
 
 static bool is_capturing(const Stream *stream)
 {
@@ -52,6 +64,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle)
     const Entry entry;
     Stream *stream = stream_of(handle);
     if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
+    note_wait("stream");
     if (stream == nullptr)
         drain_blocking_streams();
     else
@@ -72,6 +85,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     const Entry entry;
     if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
+    note_wait("device");
     drain_all();
     return cudaSuccess;
 }
@@ -143,7 +157,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle)
     const Event *event = event_of(handle);
     if (event->capture != nullptr) return give(cudaErrorCapturedEvent);
     if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
-    if (event->last != nullptr) drain_until(event->last);
+    if (event->last == nullptr) return cudaSuccess;
+    note_wait("event");
+    drain_until(event->last);
     return cudaSuccess;
 }
 

@@ -40,6 +40,7 @@ static Settings read_settings()
     read.is_lazy = read_flag("FSFM_EMULATION_LAZY");
     read.is_protected = read_flag("FSFM_EMULATION_PROTECT");
     read.has_no_graphs = read_flag("FSFM_EMULATION_NO_GRAPHS");
+    read.waits = getenv("FSFM_EMULATION_WAITS");
     read.counts = getenv("FSFM_EMULATION_COUNT");
     return read;
 }
