@@ -283,6 +283,13 @@ static void report_bad(fsfm_reader *reader, reader_slot *slot)
     }
 }
 
+/* A batch is begun when its first row was handed out; only then do the slot's counters speak of it. */
+static bool is_ready(fsfm_reader *reader)
+{
+    const reader_slot *slot = slot_of(reader, reader->given);
+    return reader->filling > reader->given && slot->done == slot->rows;
+}
+
 fsfm_status fsfm_reader_next(fsfm_reader *reader, fsfm_batch *out, fsfm_error *err)
 {
     fsfm_status st = FSFM_OK;
@@ -292,9 +299,7 @@ fsfm_status fsfm_reader_next(fsfm_reader *reader, fsfm_batch *out, fsfm_error *e
     FSFM_ASSERT(reader->given - reader->released < reader->slot_count);
     reader_slot *slot = slot_of(reader, reader->given);
     const double before_s = fsfm_clock_monotonic_s();
-    /* A batch is begun when its first row was handed out; only then do the slot's counters speak of it. */
-    while (!(reader->filling > reader->given && slot->done == slot->rows))
-        pthread_cond_wait(&reader->is_ready, &reader->lock);
+    while (!is_ready(reader)) pthread_cond_wait(&reader->is_ready, &reader->lock);
     reader->waited_s += fsfm_clock_monotonic_s() - before_s;
     if (slot->failed_row >= 0) {
         if (err) *err = slot->error;
@@ -311,6 +316,14 @@ fsfm_status fsfm_reader_next(fsfm_reader *reader, fsfm_batch *out, fsfm_error *e
     }
     pthread_mutex_unlock(&reader->lock);
     return st;
+}
+
+bool fsfm_reader_is_ready(fsfm_reader *reader)
+{
+    pthread_mutex_lock(&reader->lock);
+    const bool ready = reader->given == reader->plan.end_batch || is_ready(reader);
+    pthread_mutex_unlock(&reader->lock);
+    return ready;
 }
 
 void fsfm_reader_release(fsfm_reader *reader)

@@ -78,6 +78,8 @@ uint64_t fsfm_reader_memory_bytes(const fsfm_reader_plan *plan);
 FSFM_MUST_USE
 fsfm_status fsfm_reader_next(fsfm_reader *reader, fsfm_batch *out, fsfm_error *err);
 void fsfm_reader_release(fsfm_reader *reader);
+/* Whether next() would not wait. */
+bool fsfm_reader_is_ready(fsfm_reader *reader);
 /* Seconds that next() has waited so far. */
 double fsfm_reader_waited_s(const fsfm_reader *reader);
 /* Takes up to max damaged samples met since the last call, of batches that next() has given out (so that when

@@ -43,11 +43,23 @@ static fsfm_status verify_case(fsfm_verification *v, fsfm_error *err)
     return v->golden->trajectory_steps > 0 ? fsfm_verify_trajectory(v, err) : FSFM_OK;
 }
 
-static fsfm_status verify_file(const char *path, fsfm_device *dev, fsfm_log *log, fsfm_error *err)
+static fsfm_status read_records(const fsfm_arguments *arguments, fsfm_records *out, fsfm_error *err)
+{
+    const char *word = fsfm_arguments_get(arguments, "--cuda-graph", "auto");
+    for (int i = 0; fsfm_records_names[i]; i++) {
+        if (strcmp(word, fsfm_records_names[i]) != 0) continue;
+        *out = (fsfm_records)i;
+        return FSFM_OK;
+    }
+    return fsfm_fail(err, FSFM_ERR_ARG, "--cuda-graph: expected auto, on or off, found '%s'", word);
+}
+
+static fsfm_status verify_file(const char *path, fsfm_device *dev, fsfm_records records, fsfm_log *log,
+                               fsfm_error *err)
 {
     fsfm_golden_file *file = NULL;
     fsfm_golden_case golden = {0};
-    fsfm_verification v = {.golden = &golden, .dev = dev, .log = log};
+    fsfm_verification v = {.golden = &golden, .dev = dev, .log = log, .records = records};
     v.tolerances = dev->precision == FSFM_PRECISION_BF16 ? &fsfm_tolerances_bf16 : &fsfm_tolerances_fp32;
     FSFM_TRY(fsfm_golden_open(path, &file, err));
     fsfm_status st = fsfm_golden_case_read(file, &golden, err);
@@ -66,18 +78,20 @@ static fsfm_status verify_file(const char *path, fsfm_device *dev, fsfm_log *log
 
 static int run(int argc, char **argv, fsfm_error *err)
 {
-    static const char *const valued[] = {"--device", "--precision", "--threads", NULL};
+    static const char *const valued[] = {"--device", "--precision", "--threads", "--cuda-graph", NULL};
     static const char *const flags[] = {NULL};
     fsfm_arguments arguments;
     fsfm_device *dev = NULL;
+    fsfm_records records = FSFM_RECORDS_AUTO;
     fsfm_log log;
     fsfm_log_open(&log, stdout);
     fsfm_status st = fsfm_arguments_parse(argc, argv, valued, flags, &arguments, err);
     if (st == FSFM_OK && arguments.word_count < 1)
         st = fsfm_fail(err, FSFM_ERR_ARG, "expected a golden file: fsfm %s", fsfm_command_verify.usage);
+    if (st == FSFM_OK) st = read_records(&arguments, &records, err);
     if (st == FSFM_OK) st = open_device(&arguments, &log, &dev, err);
     for (int i = 0; st == FSFM_OK && i < arguments.word_count; i++)
-        st = verify_file(arguments.words[i], dev, &log, err);
+        st = verify_file(arguments.words[i], dev, records, &log, err);
     fsfm_device_close(&dev);
     fsfm_log_close(&log);
     return fsfm_exit_code(st);
@@ -85,7 +99,8 @@ static int run(int argc, char **argv, fsfm_error *err)
 
 const fsfm_command fsfm_command_verify = {
     .name = "verify",
-    .usage = "verify GOLDEN.h5 ... [--device auto|cpu|cuda] [--precision fp32|bf16] [--threads N]",
+    .usage = "verify GOLDEN.h5 ... [--device auto|cpu|cuda] [--precision fp32|bf16] [--threads N] "
+             "[--cuda-graph auto|on|off]",
     .summary = "recompute golden files and compare losses, outputs, gradients and weights",
     .help =
         "One line a group: worst error, tolerance, ok or FAIL. The step runs twice, the second time without\n"

@@ -23,8 +23,6 @@ struct fsfm_reduce {
     bool host_is_copy;
     int64_t local_slices, taken;
     float *level_dev[LEVELS_MAX];
-    fsfm_learner_sums level_sums[LEVELS_MAX];
-    fsfm_learner_sums sums;
     float *theirs;               /* half of the gradients, rounded up */
     fsfm_learner_sums *all_sums; /* (ranks) */
 };
@@ -168,19 +166,15 @@ void fsfm_reduce_ready(void *context, int64_t first, int64_t count)
     fsfm_carrier_progress(reduce->carrier);
 }
 
-fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, const fsfm_learner_sums *sums, fsfm_error *err)
+fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, fsfm_error *err)
 {
     fsfm_device *dev = reduce->setup.dev;
     float *gradients = reduce->setup.gradients_dev;
     const int64_t slice = reduce->taken++;
     int level = 0;
-    reduce->sums = *sums;
-    for (; slice >> level & 1; level++) { /* a carry: the subtree to the left is complete */
+    for (; slice >> level & 1; level++) /* a carry: the subtree to the left is complete */
         FSFM_TRY(dev->ops->add(dev, reduce->setup.count, reduce->level_dev[level], gradients, err));
-        reduce->sums = add_sums(reduce->level_sums[level], reduce->sums);
-    }
     if (slice + 1 == reduce->local_slices) return FSFM_OK;
-    reduce->level_sums[level] = reduce->sums;
     return dev->ops->copy(dev, reduce->level_dev[level], gradients,
                           (size_t)reduce->setup.count * sizeof(float), err);
 }
@@ -213,61 +207,63 @@ static void sum_tree(fsfm_reduce *reduce)
     }
 }
 
-static fsfm_status finish_exact(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
+static fsfm_status sum_exact(fsfm_reduce *reduce, fsfm_error *err)
 {
     fsfm_device *dev = reduce->setup.dev;
-    fsfm_comm *comm = reduce->setup.comm;
-    const int ranks = fsfm_comm_size(comm);
     const size_t bytes = (size_t)reduce->setup.count * sizeof(float);
-    fsfm_status st = FSFM_OK;
-    *sums = reduce->sums;
-    if (ranks == 1) return FSFM_OK;
-    st = reduce->host_is_copy ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
-                              : dev->ops->synchronize(dev, err);
+    if (fsfm_comm_size(reduce->setup.comm) == 1) return FSFM_OK;
+    const fsfm_status st =
+        reduce->host_is_copy ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
+                             : dev->ops->synchronize(dev, err);
     sum_tree(reduce);
-    fsfm_comm_gather_all(comm, sums, (int64_t)sizeof *sums, reduce->all_sums);
-    for (int stride = 1; stride < ranks; stride *= 2)
-        for (int r = 0; r < ranks; r += 2 * stride)
-            reduce->all_sums[r] = add_sums(reduce->all_sums[r], reduce->all_sums[r + stride]);
-    *sums = reduce->all_sums[0];
-    if (st == FSFM_OK && reduce->host_is_copy)
-        st = dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host, bytes, err);
-    return st;
+    if (st != FSFM_OK || !reduce->host_is_copy) return st;
+    return dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host, bytes, err);
+}
+
+/* The tree over count sums, a power of two; its sum comes to be the first. */
+static void add_in_tree(fsfm_learner_sums *sums, int64_t count)
+{
+    for (int64_t stride = 1; stride < count; stride *= 2)
+        for (int64_t i = 0; i < count; i += 2 * stride) sums[i] = add_sums(sums[i], sums[i + stride]);
 }
 
 fsfm_status fsfm_reduce_gradients(fsfm_reduce *reduce, fsfm_error *err)
 {
+    if (reduce->setup.kind == FSFM_REDUCTION_EXACT) return sum_exact(reduce, err);
     if (!reduce->carrier) return FSFM_OK;
     begin_buckets(reduce, true);
     return fsfm_carrier_finish(reduce->carrier, err);
 }
 
-fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err)
+void fsfm_reduce_sums(fsfm_reduce *reduce, fsfm_learner_sums *slices, fsfm_learner_sums *sums)
 {
-    double values[3] = {sums->rec_m, sums->rec_fr, sums->sim};
-    if (reduce->setup.kind == FSFM_REDUCTION_EXACT) return finish_exact(reduce, sums, err);
-    if (!reduce->carrier) return FSFM_OK;
-    fsfm_comm_sum_double(reduce->setup.comm, values, 3);
-    *sums = (fsfm_learner_sums){values[0], values[1], values[2]};
-    return FSFM_OK;
+    fsfm_comm *comm = reduce->setup.comm;
+    const int ranks = fsfm_comm_size(comm);
+    if (reduce->setup.kind == FSFM_REDUCTION_EXACT) {
+        add_in_tree(slices, reduce->local_slices);
+        fsfm_comm_gather_all(comm, slices, (int64_t)sizeof *slices, reduce->all_sums);
+        add_in_tree(reduce->all_sums, ranks);
+        *sums = reduce->all_sums[0];
+    } else if (ranks > 1) {
+        double values[3] = {sums->rec_m, sums->rec_fr, sums->sim};
+        fsfm_comm_sum_double(comm, values, 3);
+        *sums = (fsfm_learner_sums){values[0], values[1], values[2]};
+    }
 }
 
 fsfm_status fsfm_reduce_time(fsfm_reduce *reduce, double *seconds, fsfm_error *err)
 {
     const bool is_fast = reduce->setup.kind == FSFM_REDUCTION_FAST;
-    fsfm_learner_sums sums = {0};
     fsfm_status st = FSFM_OK;
     fsfm_comm_barrier(reduce->setup.comm);
     const double began_s = fsfm_clock_monotonic_s();
     fsfm_reduce_begin(reduce);
     if (is_fast) fsfm_reduce_ready(reduce, 0, reduce->setup.count);
     for (int64_t s = 0; !is_fast && s < reduce->local_slices && st == FSFM_OK; s++)
-        st = fsfm_reduce_slice(reduce, &sums, err);
+        st = fsfm_reduce_slice(reduce, err);
     fsfm_error late;
     const fsfm_status gradients = fsfm_reduce_gradients(reduce, st == FSFM_OK ? err : &late);
     if (st == FSFM_OK) st = gradients;
-    const fsfm_status finished = fsfm_reduce_finish(reduce, &sums, st == FSFM_OK ? err : &late);
-    if (st == FSFM_OK) st = finished;
     if (st == FSFM_OK) st = reduce->setup.dev->ops->synchronize(reduce->setup.dev, err);
     *seconds = fsfm_clock_monotonic_s() - began_s;
     fsfm_comm_max_double(reduce->setup.comm, seconds, 1);

@@ -41,20 +41,18 @@ const char *fsfm_reduce_way(const fsfm_reduce *reduce);
 void fsfm_reduce_begin(fsfm_reduce *reduce);
 /* fast: for the last micro-batch of a step, as fsfm_gradients_ready_fn; context is the fsfm_reduce. */
 void fsfm_reduce_ready(void *reduce, int64_t first, int64_t count);
-/* exact: after each slice of this rank, in order: takes its gradients and sums into the tree. The gradients
- * are then anything; the caller sets them to zero before the next slice, and leaves them after the last one.
- */
+/* exact: after each slice of this rank, in order: takes its gradients into the tree. They are then anything;
+ * the caller sets them to zero before the next slice, and leaves them after the last one. */
 FSFM_MUST_USE
-fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, const fsfm_learner_sums *sums, fsfm_error *err);
+fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, fsfm_error *err);
 /* Collective, to be called even by a rank that failed (whose values are then nonsense), behind the last
- * micro-batch and before anything waits for the device. fast: the gradients are those of the global batch for
- * what is enqueued from now on; exact: nothing. */
+ * micro-batch and before anything waits for the device. The gradients are those of the global batch for what
+ * is enqueued from now on. exact, on several ranks: waits. */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_gradients(fsfm_reduce *reduce, fsfm_error *err);
-/* Collective, behind fsfm_reduce_gradients(), also by a rank that failed. exact: the gradients are those of
- * the global batch. sums: fast: in this rank's, exact: unused; out the global batch's. */
-FSFM_MUST_USE
-fsfm_status fsfm_reduce_finish(fsfm_reduce *reduce, fsfm_learner_sums *sums, fsfm_error *err);
+/* Collective, also for a rank that failed. *sums: the global batch's, from this rank's: fast: in *sums;
+ * exact: slices, its own in order, which are overwritten. */
+void fsfm_reduce_sums(fsfm_reduce *reduce, fsfm_learner_sums *slices, fsfm_learner_sums *sums);
 /* Collective, for measurements: sums what the gradients are once, without a backward pass to hide behind;
  * seconds until the last rank has the result. */
 FSFM_MUST_USE

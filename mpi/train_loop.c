@@ -132,6 +132,15 @@ static fsfm_status finish_evaluation(fsfm_train *train, fsfm_stop_reason *stop, 
     return FSFM_OK;
 }
 
+/* Says once why a micro-batch's kernels are not replayed, where they were to be. */
+static void tell_graph(fsfm_train *train)
+{
+    const char *note = fsfm_learner_replay_note(train->learner);
+    if (train->rank != 0 || train->is_graph_told || !note[0]) return;
+    fsfm_log_line(train->log, "graph     none, the step's kernels are enqueued one by one: %s", note);
+    train->is_graph_told = true;
+}
+
 static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)
 {
     const int64_t bad_most = train->job->train->max_bad_steps;
@@ -147,6 +156,7 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
             return FSFM_OK;
         }
         fsfm_train_record_step(train, train->at.step - 1, &out);
+        tell_graph(train);
         if (train->at.bad_in_row >= bad_most)
             return fsfm_fail(err, FSFM_ERR_NUMERIC,
                              "step %" PRId64 ": the loss was not finite %" PRId64

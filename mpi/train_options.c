@@ -25,6 +25,9 @@ const fsfm_option fsfm_train_options_table[] = {
      "what backward computes again to save memory: nothing, GELU and norms, or whole blocks; the same bits, "
      "but in bf16 those of gelu differ by rounding",
      false},
+    {"train.cuda_graph", FSFM_OPTION_CHOICE, MEMBER(records), "auto", 0, 0, fsfm_records_names, "",
+     "on a GPU: replay a micro-batch's kernels as a CUDA graph; auto: unless that fails; the same bits",
+     true},
     {"train.target_cache_mib", FSFM_OPTION_INT, MEMBER(target_cache_mib), "1024", 0, 1 << 24, NULL, "MiB",
      "memory of a rank in which target features may be kept, where they never change; 0: none; the same bits",
      true},

@@ -5,6 +5,7 @@
 
 #include "core/base/options.h"
 #include "core/model/model_options.h"
+#include "core/model/recordings.h"
 #include "mpi/carrier.h"
 
 typedef enum { FSFM_REDUCTION_FAST, FSFM_REDUCTION_EXACT } fsfm_reduction;
@@ -15,6 +16,7 @@ typedef struct {
     int64_t max_steps; /* 0: all */
     int precision;     /* fsfm_precision */
     fsfm_recompute recompute;
+    fsfm_records records;     /* train.cuda_graph */
     int64_t target_cache_mib; /* 0: off */
     fsfm_reduction reduction;
     int64_t slices; /* a power of two */

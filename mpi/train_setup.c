@@ -27,6 +27,8 @@ fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t mic
         .global_batch = job->train->global_batch,
         .local_batch = train->local_batch,
         .recompute = job->train->recompute,
+        .records = job->train->records,
+        .slices = job->train->reduction == FSFM_REDUCTION_EXACT ? train->micro_count : 0,
     };
     for (int c = 0; c < 3; c++) {
         setup.mean[c] = (float)train->data.mean[c];
@@ -169,6 +171,9 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
     const fsfm_train_job *job = train->job;
     const fsfm_learner_setup setup = fsfm_train_learner_setup(train, train->micro_batch);
     const size_t row_bytes = (size_t)job->model->projection_size * sizeof(float);
+    if (job->train->records == FSFM_RECORDS_ON && !train->dev->recorder)
+        return fsfm_fail(err, FSFM_ERR_ARG, "train.cuda_graph: expected auto or off on %s, found on",
+                         train->dev->name);
     FSFM_TRY(fsfm_learner_open(train->dev, &setup, &train->learner, err));
     const fsfm_reduce_setup reduce = {
         .comm = train->comm,
@@ -182,7 +187,9 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
     };
     FSFM_TRY(fsfm_reduce_open(&reduce, &train->reduce, err));
     train->batches = calloc((size_t)train->micro_count, sizeof *train->batches);
-    if (!train->batches) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a step's batches");
+    train->slice_sums = calloc((size_t)train->micro_count, sizeof *train->slice_sums);
+    if (!train->batches || !train->slice_sums)
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a step's batches");
     if (job->model->id_loss != FSFM_ID_INFONCE) return FSFM_OK;
     train->keys = malloc((size_t)train->local_batch * row_bytes);
     train->all_keys = malloc((size_t)job->train->global_batch * row_bytes);
@@ -240,7 +247,7 @@ fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train)
     plan.batch_size = train->micro_batch;
     plan.first_batch = train->at.step * train->micro_count;
     plan.end_batch = train->end_step * train->micro_count;
-    plan.hold = train->micro_count;
+    plan.hold = train->micro_count + (train->dev->memory_is_host ? 0 : 1); /* taken ahead */
     return plan;
 }
 
@@ -260,6 +267,7 @@ void fsfm_train_close(fsfm_train *train)
     fsfm_train_data_close(&train->data);
     fsfm_bad_samples_free(&train->bad);
     free(train->batches);
+    free(train->slice_sums);
     fsfm_feature_cache_free(&train->features);
     free(train->keys);
     free(train->all_keys);

@@ -14,6 +14,8 @@
 #include "mpi/train_data.h"
 #include "mpi/watchdog.h"
 
+enum { FSFM_TRAIN_FOUND_MAX = 64 };
+
 /* One step's outcome, equal on all ranks. */
 typedef struct {
     fsfm_losses losses;
@@ -44,8 +46,17 @@ typedef struct {
     fsfm_reduce *reduce;
     fsfm_reader *reader;
     fsfm_batch *batches; /* (micro_count), held during a step */
-    float *keys;         /* (local_batch, projection_size): InfoNCE, and with features */
-    float *all_keys;     /* InfoNCE: (global_batch, projection_size) */
+    int64_t brought;     /* number of the batch that was brought to the device last */
+    struct {
+        bool is_taken;
+        fsfm_batch batch;   /* the first of the next step */
+        fsfm_error failure; /* to take it or to bring it */
+    } ahead;
+    fsfm_bad_sample found[FSFM_TRAIN_FOUND_MAX]; /* damaged ones in the step's batches */
+    int64_t found_count;
+    fsfm_learner_sums *slice_sums; /* exact: (micro_count) */
+    float *keys;                   /* (local_batch, projection_size): InfoNCE, and with features */
+    float *all_keys;               /* InfoNCE: (global_batch, projection_size) */
 
     fsfm_feature_cache *features; /* of the target; NULL: computed every time */
     struct {
@@ -61,7 +72,7 @@ typedef struct {
     fsfm_checkpointer *checkpoints;
     int64_t saved_step; /* of the last checkpoint begun or loaded, -1 */
     fsfm_checkpoint_result saved;
-    bool metrics_failed;
+    bool metrics_failed, is_graph_told;
 
     fsfm_stop stop;
     double step_s;        /* of the last step */

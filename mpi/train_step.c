@@ -15,8 +15,6 @@
 /* Does call unless something failed before. */
 #define UNLESS_FAILED(st, call) ((st) == FSFM_OK ? (st) = (call) : (st))
 
-enum { BAD_PER_STEP_MAX = 64 };
-
 /* Seconds between two questions whether to give a step up: steps that are shorter end first. */
 #define PATIENCE_S 0.5
 
@@ -40,7 +38,19 @@ void fsfm_train_count_patches(const fsfm_train *train, const fsfm_batch *batch, 
     }
 }
 
-/* All batches of the step, and the denominators of the losses over all ranks. */
+/* The step's next batch: the one that was taken ahead, or the reader's. */
+static fsfm_status take_batch(fsfm_train *train, int64_t m, fsfm_error *err)
+{
+    fsfm_batch *batch = &train->batches[m];
+    if (m > 0 || !train->ahead.is_taken) return fsfm_reader_next(train->reader, batch, err);
+    train->ahead.is_taken = false;
+    *batch = train->ahead.batch;
+    if (train->ahead.failure.status != FSFM_OK) *err = train->ahead.failure;
+    return train->ahead.failure.status;
+}
+
+/* All batches of the step, the damaged samples among them, and the denominators of the losses over all ranks.
+ */
 static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, fsfm_error *err)
 {
     int64_t counts[3] = {0}; /* masked patches, region patches, failed ranks */
@@ -49,10 +59,11 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     for (int64_t m = 0; m < train->micro_count && st == FSFM_OK; m++) {
         fsfm_batch *batch = &train->batches[m];
         fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_READING, train->at.step);
-        if ((st = fsfm_reader_next(train->reader, batch, err)) != FSFM_OK) break;
+        if ((st = take_batch(train, m, err)) != FSFM_OK) break;
         FSFM_ASSERT(batch->B == train->micro_batch);
         fsfm_train_count_patches(train, batch, &counts[0], &counts[1]);
     }
+    train->found_count = fsfm_reader_take_bad(train->reader, train->found, FSFM_TRAIN_FOUND_MAX);
     counts[2] = st != FSFM_OK;
     fsfm_comm_sum_i64(train->comm, counts, 3);
     if (counts[2]) return fsfm_comm_agree(train->comm, st, err);
@@ -60,10 +71,10 @@ static fsfm_status take_batches(fsfm_train *train, fsfm_learner_totals *totals, 
     return FSFM_OK;
 }
 
-/* Parts of a step: the target and the online pass of each micro-batch. */
+/* Parts of a step: the micro-batches; where all target features come first, these too. */
 static int64_t step_parts(const fsfm_train *train)
 {
-    return train->micro_count * (fsfm_learner_has_target(train->learner) ? 2 : 1);
+    return train->micro_count * (train->all_keys ? 2 : 1);
 }
 
 /* Before a part, also on a rank that failed: whether the ranks give the step up, as one of them got a second
@@ -74,11 +85,39 @@ static bool is_given_up(fsfm_train *train, int64_t part)
     return fsfm_comm_vote_next(train->vote, fsfm_stop_signal_count() > 1) != 0;
 }
 
+/* Brings batch to the device, unless it is there. */
+static fsfm_status bring(fsfm_train *train, const fsfm_batch *batch, fsfm_error *err)
+{
+    const fsfm_learner_input input = input_of(batch);
+    if (train->brought == batch->batch && fsfm_learner_has_batch(train->learner)) return FSFM_OK;
+    train->brought = batch->batch;
+    return fsfm_learner_bring(train->learner, &input, err);
+}
+
+/* The next step's first batch crosses to the device while that one computes: behind all that the step
+ * enqueues but its update, for which the host has to wait. Not where the reader would be waited for, nor
+ * where nothing crosses. A failure is the next step's. A bench has no reader: its batches are the same in
+ * every step. */
+static void look_ahead(fsfm_train *train)
+{
+    fsfm_status *st = &train->ahead.failure.status;
+    fsfm_error *err = &train->ahead.failure;
+    const fsfm_batch *next = &train->batches[0];
+    if (train->dev->memory_is_host || train->at.step + 1 >= train->end_step) return;
+    *st = FSFM_OK;
+    if (train->reader) {
+        if (!fsfm_reader_is_ready(train->reader)) return;
+        next = &train->ahead.batch;
+        train->ahead.is_taken = true;
+        UNLESS_FAILED(*st, fsfm_reader_next(train->reader, &train->ahead.batch, err));
+    }
+    UNLESS_FAILED(*st, bring(train, next, err));
+}
+
 /* The target features of one micro-batch, which are also in train->keys afterwards if they were known. */
 static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
 {
     const fsfm_batch *batch = &train->batches[m];
-    const fsfm_learner_input input = input_of(batch);
     const int64_t first = m * train->micro_batch;
     fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_TARGET, train->at.step);
     if (train->features) {
@@ -89,7 +128,8 @@ static fsfm_status find_target(fsfm_train *train, int64_t m, fsfm_error *err)
         }
     }
     train->targets.computed += batch->B;
-    return fsfm_learner_target(train->learner, &input, first, err);
+    FSFM_TRY(bring(train, batch, err));
+    return fsfm_learner_target(train->learner, first, err);
 }
 
 static void remember_targets(fsfm_train *train)
@@ -100,70 +140,63 @@ static void remember_targets(fsfm_train *train)
                                         m * train->micro_batch * train->job->model->projection_size);
 }
 
-static fsfm_status compute_targets(fsfm_train *train, bool *gives_up, fsfm_error *err)
+/* InfoNCE compares with the keys of the global batch: all of them come first. Collective. */
+static fsfm_status gather_keys(fsfm_train *train, fsfm_status st, bool *gives_up, fsfm_error *err)
 {
-    fsfm_learner *learner = train->learner;
-    const int64_t computed_before = train->targets.computed;
-    fsfm_status st = FSFM_OK;
-    if (!fsfm_learner_has_target(learner)) return FSFM_OK;
     for (int64_t m = 0; m < train->micro_count; m++) {
         if ((*gives_up = is_given_up(train, m))) return st;
         UNLESS_FAILED(st, find_target(train, m, err));
     }
-    if (train->keys && train->targets.computed > computed_before) {
-        UNLESS_FAILED(st, fsfm_learner_get_keys(learner, train->keys, err));
-        if (st == FSFM_OK && train->features) remember_targets(train);
-    }
-    if (!train->all_keys) return st;
+    UNLESS_FAILED(st, fsfm_learner_get_keys(train->learner, train->keys, err));
     fsfm_comm_gather_all(train->comm, train->keys,
                          train->local_batch * train->job->model->projection_size * (int64_t)sizeof(float),
                          train->all_keys);
     return UNLESS_FAILED(
-        st, fsfm_learner_set_keys(learner, train->all_keys, train->rank * train->local_batch, err));
+        st, fsfm_learner_set_keys(train->learner, train->all_keys, train->rank * train->local_batch, err));
 }
 
-/* The online pass of one micro-batch, its gradients added up. */
-static fsfm_status learn(fsfm_train *train, int64_t m, const fsfm_learner_totals *totals,
-                         fsfm_learner_sums *sums, fsfm_error *err)
+/* Both networks on micro-batch m: gradients and sums are added to; exact: they are its slice's. */
+static fsfm_status compute_micro_batch(fsfm_train *train, int64_t m, const fsfm_learner_totals *totals,
+                                       fsfm_error *err)
 {
     fsfm_learner *learner = train->learner;
     const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
-    const bool tells = !is_exact && m + 1 == train->micro_count;
-    const fsfm_learner_input input = input_of(&train->batches[m]);
-    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_LEARNING, train->at.step);
+    const bool tells = !is_exact && train->ranks > 1 && m + 1 == train->micro_count;
     if (is_exact && m > 0) FSFM_TRY(fsfm_learner_begin_step(learner, err));
-    FSFM_TRY(fsfm_learner_online(learner, &input, m * train->micro_batch, totals,
-                                 tells ? fsfm_reduce_ready : NULL, train->reduce, err));
+    FSFM_TRY(bring(train, &train->batches[m], err));
+    if (fsfm_learner_has_target(learner) && !train->all_keys) FSFM_TRY(find_target(train, m, err));
+    fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_LEARNING, train->at.step);
+    FSFM_TRY(fsfm_learner_online(learner, m * train->micro_batch, totals, tells ? fsfm_reduce_ready : NULL,
+                                 train->reduce, err));
     if (!is_exact) return FSFM_OK;
-    FSFM_TRY(fsfm_learner_get_sums(learner, sums, err));
-    return fsfm_reduce_slice(train->reduce, sums, err);
+    FSFM_TRY(fsfm_learner_keep_sums(learner, m, err));
+    return fsfm_reduce_slice(train->reduce, err);
 }
 
-/* Gradients and sums of the global batch. A step is given up before its sums over ranks begin, or not at all.
- */
-static fsfm_status compute_gradients(fsfm_train *train, fsfm_step_outcome *out, fsfm_learner_sums *sums,
-                                     fsfm_error *err)
+/* Gradients of the global batch; the sums of the losses are still on the device, each rank's own. A step is
+ * given up before its sums over ranks begin, or not at all. */
+static fsfm_status compute_gradients(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
 {
-    fsfm_learner *learner = train->learner;
-    const bool is_exact = train->job->train->reduction == FSFM_REDUCTION_EXACT;
+    const int64_t computed_before = train->targets.computed;
     const int64_t first_part = step_parts(train) - train->micro_count;
     fsfm_error late = {FSFM_OK, ""};
-    fsfm_status st = fsfm_learner_begin_step(learner, err), finished = FSFM_OK;
+    fsfm_status st = fsfm_learner_begin_step(train->learner, err), finished = FSFM_OK;
     fsfm_reduce_begin(train->reduce);
-    if (first_part) {
-        const fsfm_status targets = compute_targets(train, &out->is_given_up, st == FSFM_OK ? err : &late);
-        UNLESS_FAILED(st, targets);
+    if (train->all_keys) {
+        finished = gather_keys(train, st, &out->is_given_up, st == FSFM_OK ? err : &late);
+        UNLESS_FAILED(st, finished);
     }
     for (int64_t m = 0; m < train->micro_count && !out->is_given_up; m++) {
         if ((out->is_given_up = is_given_up(train, first_part + m))) break;
-        UNLESS_FAILED(st, learn(train, m, &out->totals, sums, err));
+        UNLESS_FAILED(st, compute_micro_batch(train, m, &out->totals, err));
     }
     if (out->is_given_up) return st;
     finished = fsfm_reduce_gradients(train->reduce, st == FSFM_OK ? err : &late);
     UNLESS_FAILED(st, finished);
-    if (!is_exact) UNLESS_FAILED(st, fsfm_learner_get_sums(learner, sums, err));
-    finished = fsfm_reduce_finish(train->reduce, sums, st == FSFM_OK ? err : &late);
-    return UNLESS_FAILED(st, finished);
+    if (!train->features || train->targets.computed == computed_before) return st;
+    if (!train->all_keys) UNLESS_FAILED(st, fsfm_learner_get_keys(train->learner, train->keys, err));
+    if (st == FSFM_OK) remember_targets(train);
+    return st;
 }
 
 void fsfm_train_tell_targets(fsfm_train *train)
@@ -177,15 +210,19 @@ void fsfm_train_tell_targets(fsfm_train *train)
 fsfm_status fsfm_train_compute(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)
 {
     const bool has_target = fsfm_learner_has_target(train->learner);
-    fsfm_learner_sums sums = {0};
-    fsfm_status st = compute_gradients(train, out, &sums, err);
+    fsfm_learner_results results = {0};
+    fsfm_status st = compute_gradients(train, out, err);
     if (out->is_given_up) return st;
-    UNLESS_FAILED(st, fsfm_learner_norm_squared(train->learner, &out->norm_squared, err));
+    UNLESS_FAILED(st, fsfm_learner_start_read(train->learner, err));
+    if (st == FSFM_OK) look_ahead(train);
+    UNLESS_FAILED(st, fsfm_learner_finish_read(train->learner, &results, train->slice_sums, err));
+    fsfm_reduce_sums(train->reduce, train->slice_sums, &results.sums);
+    out->norm_squared = results.norm_squared;
     out->lr = fsfm_schedule_lr(&train->schedule, train->at.step);
     out->ema_momentum = train->job->model->target_update == FSFM_TARGET_EMA && has_target
                             ? fsfm_schedule_momentum(&train->schedule, train->at.step)
                             : NAN;
-    out->losses = fsfm_losses_from_sums(train->job->model, &sums, &out->totals);
+    out->losses = fsfm_losses_from_sums(train->job->model, &results.sums, &out->totals);
     out->norm = sqrt(out->norm_squared);
     out->is_bad = !isfinite(out->losses.loss) || !isfinite(out->norm_squared);
     if (!has_target) out->losses.sim = NAN;
@@ -237,9 +274,8 @@ static void choose_vote(fsfm_train *train, double step_s)
 /* Whatever ranks have to tell each other at the end of a step. */
 static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_outcome *out, fsfm_error *err)
 {
-    fsfm_bad_sample bad[BAD_PER_STEP_MAX];
     const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
-    const int64_t count = fsfm_reader_take_bad(train->reader, bad, BAD_PER_STEP_MAX);
+    const int64_t count = train->found_count;
     int64_t notes[5] = {mine != FSFM_OK, out->is_bad, count, 0, (int64_t)(train->step_s * 1e6)};
     notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
     fsfm_comm_max_i64(train->comm, notes, 5);
@@ -247,7 +283,7 @@ static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_
     choose_vote(train, (double)notes[4] * 1e-6);
     out->is_bad = notes[1] != 0;
     out->stop = (fsfm_stop_reason)notes[3];
-    return notes[2] ? fsfm_train_note_bad(train, bad, count, train->at.step, err) : FSFM_OK;
+    return notes[2] ? fsfm_train_note_bad(train, train->found, count, train->at.step, err) : FSFM_OK;
 }
 
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err)

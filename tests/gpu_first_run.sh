@@ -102,6 +102,15 @@ golden() { # PRECISION
     done
     echo "$files files$worst"
 }
+# Steps that are replayed as CUDA graphs, against others.
+graphs() {
+    local mode
+    for mode in on off; do
+        "$FSFM" verify tests/golden/tiny.h5 --device cuda --cuda-graph "$mode" >"$work/graph-$mode" 2>&1 ||
+            { cat "$work/graph-$mode" && return 1; }
+    done
+    diff "$work/graph-on" "$work/graph-off" && echo 'the same lines with and without'
+}
 # Twice with the same bits, and against the CPU; two ranks too.
 runs() { # PRECISION
     [ -z "$emulated" ] || [ "$1" = bf16 ] || { skip 'takes long: emulation.ranks has it'; return; }
@@ -118,28 +127,30 @@ sanitizer() { # TOOL
     done
     echo 'each operation at shapes of ViT-B/16, fp32 and bf16'
 }
-bench() { # PRESET BATCH OUTPUT COMMAND...
+# bench PRESET BATCH OUTPUT COMMAND...: profile=--profile in its environment: operation by operation, which takes longer.
+bench() {
     local preset=$1 batch=$2 output=$3 steps=10
     shift 3
     [ -z "$emulated" ] || steps=1
-    "$@" "$FSFM" bench step --preset "$preset" --batch "$batch" --precision bf16 --steps "$steps" --profile --json \
-        >"$output" 2>"$work/bench.err" || { tail -n 3 "$work/bench.err" && return 1; }
+    "$@" "$FSFM" bench step --preset "$preset" --batch "$batch" --precision bf16 --steps "$steps" ${profile:+"$profile"} \
+        --json >"$output" 2>"$work/bench.err" || { tail -n 3 "$work/bench.err" && return 1; }
     grep -q '"device": "cuda:0 ' "$output" || { echo 'not on the GPU' && return 1; }
 }
 # Of a step: images a second; the operations that take most time, and their part of what memory and products allow.
 speed() { # PRESET BATCH
-    bench "$1" "$2" "$work/$1.json" env || return
-    python3 - "$work/$1.json" <<'P'
+    profile=--profile bench "$1" "$2" "$work/$1.profile.json" env || return
+    if [ -n "$emulated" ]; then cp "$work/$1.profile.json" "$work/$1.json"; else bench "$1" "$2" "$work/$1.json" env || return; fi
+    python3 - "$work/$1.json" "$work/$1.profile.json" <<'P'
 import json, sys
-d = json.load(open(sys.argv[1]))
-for o in d["profile"]:
+d, profile = (json.load(open(path)) for path in sys.argv[1:])
+for o in profile["profile"]:
     print(f'{o["operation"]:20} {o["calls"]:5.0f} calls {o["ms"]:9.2f} ms {o["gb_s"]:8.1f} GB/s {100 * o["roof_share"]:5.0f} % of the roof')
 print(f'{d["images_per_s_median"]:.0f} images/s, {d["step_ms_median"]:.0f} ms a step of {d["batch"]}, {100 * d["gemm_share"]:.0f} % of the products\' peak')
 P
 }
 kernel_times() {
-    [ -e "$work/$kernels_of.json" ] || { skip 'no speed was measured'; return; }
-    python3 - "$work/$kernels_of.json" >"$work/roof" <<'P' || return
+    [ -e "$work/$kernels_of.profile.json" ] || { skip 'no speed was measured'; return; }
+    python3 - "$work/$kernels_of.profile.json" >"$work/roof" <<'P' || return
 import json, sys
 d = json.load(open(sys.argv[1]))
 for o in d["profile"]:
@@ -209,6 +220,7 @@ row 'wrappers' wrappers
 row 'attention alone' attention_alone
 for precision in fp32 bf16; do row "device tests, $precision" device_tests $precision; done
 for precision in fp32 bf16; do row "golden files, $precision" golden $precision; done
+row 'CUDA graphs' graphs
 for precision in fp32 bf16; do row "against the CPU, $precision" runs $precision; done
 for tool in memcheck racecheck initcheck synccheck; do row "$tool" sanitizer $tool; done
 [ $failed = 0 ] || end

@@ -27,6 +27,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/status.h"
+#include "core/device/recorder.h"
 #include "core/device/wire.h"
 
 #ifdef __cplusplus
@@ -243,10 +244,11 @@ typedef struct {
     float *dq;
 } fsfm_dot_loss_args;
 
-/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = first + i; q (N, C), keys (M, C) of the
+/* InfoNCE. sum += sum_i -log softmax_j(q_i.k_j / temperature) at j = *first + i; q (N, C), keys (M, C) of the
  * whole global batch; logits (N, M) is scratch; dq (N, C) set: gradient times dscale (NULL: not wanted). */
 typedef struct {
-    int64_t N, M, C, first;
+    int64_t N, M, C;
+    const int64_t *first; /* on the device */
     const float *q, *keys;
     float temperature, dscale;
     float *logits;
@@ -257,8 +259,9 @@ typedef struct {
 /* Reconstruction. pred (B, R, P), P in the order (row, column, channel); patch (B, R): the patch that a row
  * predicts, or -1: a row not looked at. Target of a patch: its pixels, if norm_pix minus their mean over
  * sqrt(variance with P - 1, + 1e-6). With e = mean squared error of a patch: sums[0] += sum of mask e,
- * sums[1] += sum of region e (mask, region (B, L), 0/1). dpred (B, R, P) set: gradient of dmask sum(mask e) +
- * dregion sum(region e), 0 in rows that no sum looks at; NULL: not wanted. */
+ * sums[1] += sum of region e (mask, region (B, L), 0/1). dpred (B, R, P) set: gradient of scales[0] sum(mask
+ * e)
+ * + scales[1] sum(region e), 0 in rows that no sum looks at; NULL: not wanted, scales are then not read. */
 typedef struct {
     int64_t B, L, R;
     fsfm_images images;
@@ -266,7 +269,7 @@ typedef struct {
     const fsfm_act *pred;
     const int32_t *patch;
     const uint8_t *mask, *region;
-    float dmask, dregion;
+    const float *scales; /* (2), on the device */
     double *sums;
     fsfm_act *dpred;
 } fsfm_patch_loss_args;
@@ -289,14 +292,21 @@ typedef struct {
     double momentum;
 } fsfm_adamw_args;
 
+#define FSFM_READ_BYTES ((size_t)32 << 10)
+
 typedef struct { /* every entry is mandatory */
     fsfm_status (*alloc)(fsfm_device *dev, size_t size_bytes, void **ptr_dev, fsfm_error *err);
     void (*free)(fsfm_device *dev, void *ptr_dev); /* accepts NULL */
+    /* src_host is free on return. */
     fsfm_status (*upload)(fsfm_device *dev, void *dst_dev, const void *src_host, size_t size_bytes,
                           fsfm_error *err);
     /* Waits for everything before it; the data is there on return. */
     fsfm_status (*download)(fsfm_device *dev, void *dst_host, const void *src_dev, size_t size_bytes,
                             fsfm_error *err);
+    /* A small download in two parts, one at a time: what src_dev holds at this place of the queue, at most
+     * FSFM_READ_BYTES; and the wait for it, which does not wait for what was enqueued since. */
+    fsfm_status (*start_read)(fsfm_device *dev, const void *src_dev, size_t size_bytes, fsfm_error *err);
+    fsfm_status (*finish_read)(fsfm_device *dev, void *dst_host, size_t size_bytes, fsfm_error *err);
     fsfm_status (*copy)(fsfm_device *dev, void *dst_dev, const void *src_dev, size_t size_bytes,
                         fsfm_error *err);
     fsfm_status (*zero)(fsfm_device *dev, void *dst_dev, size_t size_bytes, fsfm_error *err);
@@ -359,6 +369,7 @@ struct fsfm_device {
      * what is small and feels rounding most. It moves no memory: alloc to get_matrix are not for it. In fp32:
      * the device itself. */
     fsfm_device *whole;
+    fsfm_recorder *recorder;  /* the device's; NULL: enqueueing costs no more than replaying would */
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */

@@ -32,6 +32,8 @@
 #define MOVES(X)   \
     X(upload)      \
     X(download)    \
+    X(start_read)  \
+    X(finish_read) \
     X(copy)        \
     X(zero)        \
     X(set_matrix)  \
@@ -277,6 +279,16 @@ static fsfm_status profile_download(fsfm_device *dev, void *dst, const void *src
     PASS_ON(download, 2.0 * (double)size_bytes, dst, src, size_bytes);
 }
 
+static fsfm_status profile_start_read(fsfm_device *dev, const void *src, size_t size_bytes, fsfm_error *err)
+{
+    PASS_ON(start_read, 2.0 * (double)size_bytes, src, size_bytes);
+}
+
+static fsfm_status profile_finish_read(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
+{
+    PASS_ON(finish_read, 0.0, dst, size_bytes);
+}
+
 static fsfm_status profile_copy(fsfm_device *dev, void *dst, const void *src, size_t size_bytes,
                                 fsfm_error *err)
 {
@@ -356,6 +368,7 @@ static void wrap(profiled *p, fsfm_device *inner, fsfm_profile_entry *entries)
 {
     *p = (profiled){.device = *inner, .inner = inner, .entries = entries};
     p->device.ops = &profile_ops;
+    p->device.recorder = NULL; /* what is replayed cannot be told apart */
 }
 
 fsfm_status fsfm_profile_open(fsfm_device *inner, fsfm_profile **out, fsfm_error *err)

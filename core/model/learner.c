@@ -57,11 +57,14 @@ static void layout_step(fsfm_learner *learner)
 {
     fsfm_arena *arena = &learner->batch_arena;
     const fsfm_learner_setup *s = &learner->setup;
-    learner->sums = fsfm_arena_bytes(arena, 3 * sizeof(double));
+    learner->results = fsfm_arena_bytes(arena, fsfm_learner_results_bytes(learner));
+    learner->sums = learner->results ? learner->results + 1 : NULL;
     learner->scratch_sums = fsfm_arena_bytes(arena, 3 * sizeof(double));
+    learner->numbers = fsfm_arena_bytes(arena, sizeof *learner->numbers);
     fsfm_learner_layout_batch(learner, arena);
     if (!learner->has_target) return;
     learner->keys = fsfm_arena_floats(arena, s->local_batch * learner->options.projection_size);
+    learner->batch_keys = fsfm_arena_floats(arena, s->micro_batch * learner->options.projection_size);
     if (learner->options.id_loss == FSFM_ID_INFONCE)
         learner->all_keys = fsfm_arena_floats(arena, s->global_batch * learner->options.projection_size);
 }
@@ -153,6 +156,7 @@ static fsfm_status allocate_host(fsfm_learner *learner, fsfm_error *err)
     const size_t B = (size_t)learner->setup.micro_batch, rows = (size_t)(1 + learner->L);
     const size_t P = (size_t)(o->patch_size * o->patch_size * 3);
     bool is_there = (learner->pixels_host = malloc(rows * P * sizeof(float))) != NULL;
+    is_there &= (learner->results_host = malloc(fsfm_learner_results_bytes(learner))) != NULL;
     for (int i = 0; i < FSFM_INDICES; i++)
         is_there &= (learner->indices[i].host = calloc(B * rows, sizeof(int32_t))) != NULL;
     if (learner->dev->act_bytes != sizeof(float))
@@ -221,6 +225,8 @@ fsfm_status fsfm_learner_open(fsfm_device *dev, const fsfm_learner_setup *setup,
         st = allocate_host(learner, err);
     }
     if (st == FSFM_OK) st = fill_constants(learner, err);
+    if (st == FSFM_OK) /* a cut behind the encoder and one behind each of its blocks */
+        st = fsfm_recordings_open(dev, setup->records, 1 + learner->options.depth, &learner->recordings, err);
     if (st != FSFM_OK) fsfm_learner_close(&learner);
     *out = learner;
     return st;
@@ -231,6 +237,7 @@ void fsfm_learner_close(fsfm_learner **learner)
     fsfm_learner *gone = *learner;
     *learner = NULL;
     if (!gone) return;
+    fsfm_recordings_close(&gone->recordings);
     fsfm_arena_release(&gone->parameter_arena, gone->dev);
     fsfm_arena_release(&gone->gradient_arena, gone->dev);
     fsfm_arena_release(&gone->optimizer_arena, gone->dev);
@@ -240,6 +247,7 @@ void fsfm_learner_close(fsfm_learner **learner)
     unbind_networks(gone);
     for (int i = 0; i < FSFM_INDICES; i++) free(gone->indices[i].host);
     free(gone->pixels_host);
+    free(gone->results_host);
     free(gone->bf16_host);
     fsfm_parameters_free(&gone->parameters);
     free(gone);

@@ -4,18 +4,27 @@
  *
  * One optimiser step, as the train loop drives it:
  *   fsfm_learner_begin_step()                      gradients and sums to zero
- *   for each micro-batch: fsfm_learner_target()    features of the target network, or
+ *   for each micro-batch: fsfm_learner_bring()     to the device, once for both networks
+ *                         fsfm_learner_target()    features of the target network, or
  *                         fsfm_learner_set_features()    where they are known
- *   (InfoNCE: gather the keys of all ranks, fsfm_learner_set_keys())
- *   for each micro-batch: fsfm_learner_online()    losses; gradients are added up
- *   (reduce gradients and sums over ranks)
+ *                         fsfm_learner_online()    losses; gradients are added up
+ *   (sum gradients over ranks)
+ *   fsfm_learner_start_read()                      their norm, and the sums of the losses, to the host
+ *   (fsfm_learner_bring() of the next step)        while the device still computes
+ *   fsfm_learner_finish_read()                     the one place where a step waits
+ *   (sum the losses over ranks)
  *   fsfm_learner_finish_step()                     clip, AdamW, EMA
- * Nothing here allocates after fsfm_learner_open(). */
+ * With InfoNCE the target comes first for all micro-batches, then the keys of all ranks are gathered
+ * (fsfm_learner_get_keys(), which waits, and fsfm_learner_set_keys()), then online() follows for all.
+ *
+ * Nothing here allocates after fsfm_learner_open(), but for recordings at the second use of a shape: what
+ * target() and online() enqueue is then replayed as a whole, where the device can (recordings.h). */
 #ifndef FSFM_CORE_MODEL_LEARNER_H
 #define FSFM_CORE_MODEL_LEARNER_H
 
 #include "core/device/device.h"
 #include "core/model/parameters.h"
+#include "core/model/recordings.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,12 +41,13 @@ typedef struct {
     bool gradients_only;      /* finish_step() will not be called: no moments */
     bool plain;               /* without the exact savings: rep decoder on all 1 + L tokens, ... */
     fsfm_recompute recompute; /* what backward computes again for the sake of memory */
+    fsfm_records records;     /* whether the work of a micro-batch is replayed as a whole */
+    int64_t slices;           /* of a step in this process, whose sums are kept apart; 0: none */
     float mean[3], std[3];    /* normalisation of uint8 images */
 } fsfm_learner_setup;
 
-/* One micro-batch in host memory, borrowed for the call. Masks: 1 = removed; every row of mask (and
- * target_mask) has the same number of zeros, setup.kept. Exactly one of images_u8 and images_f32 is not NULL.
- */
+/* One micro-batch in host memory. Masks: 1 = removed; every row of mask (and target_mask) has the same number
+ * of zeros, setup.kept. Exactly one of images_u8 and images_f32 is not NULL. */
 typedef struct {
     int64_t B;
     const uint8_t *images_u8;   /* (B, size, size, 3) */
@@ -106,12 +116,19 @@ bool fsfm_learner_has_target(
 
 FSFM_MUST_USE
 fsfm_status fsfm_learner_begin_step(fsfm_learner *learner, fsfm_error *err);
-/* Target features of images [first, first + B) of this process's part of the global batch. */
+/* Brings a micro-batch to the device, for target() and online() until the next one is brought, behind what
+ * was enqueued before. Where the device's memory is the host's, input's arrays are used in place and must
+ * stay as they are so long; else they are free on return. */
 FSFM_MUST_USE
-fsfm_status fsfm_learner_target(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
-                                fsfm_error *err);
-/* The same of count images from features that target() gave before, features_host (count, projection_size),
- * which must stay as it is until something waits. */
+fsfm_status fsfm_learner_bring(fsfm_learner *learner, const fsfm_learner_input *input, fsfm_error *err);
+/* Whether what was brought last is still there: evaluate() and reconstruct() bring their own. */
+bool fsfm_learner_has_batch(const fsfm_learner *learner);
+/* Target features of what was brought: images [first, first + B) of this process's part of the global batch.
+ */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_target(fsfm_learner *learner, int64_t first, fsfm_error *err);
+/* The same of count images from features that target() gave before, features_host (count, projection_size).
+ */
 FSFM_MUST_USE
 fsfm_status fsfm_learner_set_features(fsfm_learner *learner, int64_t first, int64_t count,
                                       const float *features_host, fsfm_error *err);
@@ -125,20 +142,31 @@ fsfm_status fsfm_learner_set_keys(fsfm_learner *learner, const float *keys_host,
                                   fsfm_error *err);
 /* Tells that gradients [first, first + count) of this micro-batch are complete (enqueued). */
 typedef void (*fsfm_gradients_ready_fn)(void *context, int64_t first, int64_t count);
-/* Forward and backward of the online network on images [first, first + B) of this process's part: gradients
- * and sums are added to. ready may be NULL. */
+/* Forward and backward of the online network on what was brought, images [first, first + B) of this process's
+ * part: gradients and sums are added to. ready may be NULL. */
 FSFM_MUST_USE
-fsfm_status fsfm_learner_online(fsfm_learner *learner, const fsfm_learner_input *input, int64_t first,
-                                const fsfm_learner_totals *totals, fsfm_gradients_ready_fn ready,
-                                void *ready_context, fsfm_error *err);
+fsfm_status fsfm_learner_online(fsfm_learner *learner, int64_t first, const fsfm_learner_totals *totals,
+                                fsfm_gradients_ready_fn ready, void *ready_context, fsfm_error *err);
+/* Keeps the sums so far as those of a slice, 0 <= slice < setup.slices, for start_read(). */
+FSFM_MUST_USE
+fsfm_status fsfm_learner_keep_sums(fsfm_learner *learner, int64_t slice, fsfm_error *err);
 
-/* Gradients on the device (total_floats), and the sums of what online() saw since begin_step() (waits). */
-float *fsfm_learner_gradients_dev(fsfm_learner *learner);
+float *fsfm_learner_gradients_dev(fsfm_learner *learner); /* (total_floats) */
+
+typedef struct {
+    double norm_squared;    /* of all gradients, in double and in a fixed order */
+    fsfm_learner_sums sums; /* of what online() saw since begin_step() */
+} fsfm_learner_results;
+/* Starts to read the results as they are at this place of the queue; finish_read() waits for them. slices
+ * (setup.slices), where not NULL, gets the sums that were kept. */
 FSFM_MUST_USE
-fsfm_status fsfm_learner_get_sums(fsfm_learner *learner, fsfm_learner_sums *out, fsfm_error *err);
-/* Square of the norm of all gradients, in double and in a fixed order (waits). */
+fsfm_status fsfm_learner_start_read(fsfm_learner *learner, fsfm_error *err);
 FSFM_MUST_USE
-fsfm_status fsfm_learner_norm_squared(fsfm_learner *learner, double *out, fsfm_error *err);
+fsfm_status fsfm_learner_finish_read(fsfm_learner *learner, fsfm_learner_results *out,
+                                     fsfm_learner_sums *slices, fsfm_error *err);
+/* How often a micro-batch's work was replayed, and why it is not, as recordings.h has them. */
+int64_t fsfm_learner_replays(const fsfm_learner *learner);
+const char *fsfm_learner_replay_note(const fsfm_learner *learner);
 
 typedef struct {
     double lr, ema_momentum;

@@ -54,9 +54,12 @@ static fsfm_status bring_rows(fsfm_learner *learner, fsfm_indices which, int64_t
     return FSFM_OK;
 }
 
+/* The same images as the target network sees them. */
 static fsfm_status place_target(fsfm_learner *learner, const uint8_t *mask, fsfm_network_view *view,
                                 fsfm_error *err)
 {
+    view->K = learner->target_K;
+    if (view->K == view->L) return FSFM_OK;
     FSFM_TRY(fsfm_view_indices(mask, view->B, view->L, view->K, learner->indices[FSFM_INDEX_TARGET].host,
                                learner->indices[FSFM_SLOT_TARGET].host, NULL, err));
     FSFM_TRY(bring_rows(learner, FSFM_INDEX_TARGET, view->B, view->K, &view->index, err));
@@ -81,7 +84,7 @@ static fsfm_status place_predicted(fsfm_learner *learner, const fsfm_learner_inp
     int32_t *patch = learner->indices[FSFM_PATCH_PREDICTED].host;
     int32_t *token = learner->indices[FSFM_TOKEN_PREDICTED].host;
     const int64_t skipped = learner->setup.plain ? 0 : 1;
-    if (purpose == FSFM_FOR_LOSSES && !learner->setup.plain) {
+    if (purpose != FSFM_FOR_PICTURES && !learner->setup.plain) {
         view->R = fsfm_view_looked_at(input->mask, input->region, view->B, view->L, patch, token);
     } else {
         view->R = 1 + view->L - skipped;
@@ -103,18 +106,29 @@ fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *
                          input->B, learner->setup.micro_batch);
     const size_t patches = (size_t)(input->B * learner->L);
     const void *mask = NULL, *region = NULL;
-    *out = (fsfm_placed_input){.view = {.B = input->B, .L = learner->L}};
+    learner->brought.view.B = 0;
+    *out = (fsfm_placed_input){.view = {.B = input->B, .K = learner->setup.kept, .L = learner->L}};
     FSFM_TRY(place_images(learner, input, &out->view.images, err));
-    if (purpose == FSFM_FOR_TARGET) {
-        out->view.K = learner->target_K;
-        if (learner->target_K == learner->L) return FSFM_OK;
-        return place_target(learner, input->target_mask, &out->view, err);
-    }
-    out->view.K = learner->setup.kept;
+    out->target_view = out->view;
+    if (purpose == FSFM_FOR_STEP && learner->has_target)
+        FSFM_TRY(place_target(learner, input->target_mask, &out->target_view, err));
     FSFM_TRY(bring(learner, learner->mask, input->mask, patches, &mask, err));
     FSFM_TRY(bring(learner, learner->region, input->region, patches, &region, err));
     out->mask = mask;
     out->region = region;
     FSFM_TRY(place_online(learner, input->mask, &out->view, err));
     return place_predicted(learner, input, purpose, &out->view, err);
+}
+
+fsfm_status fsfm_learner_bring(fsfm_learner *learner, const fsfm_learner_input *input, fsfm_error *err)
+{
+    fsfm_placed_input placed;
+    FSFM_TRY(fsfm_learner_place(learner, input, FSFM_FOR_STEP, &placed, err));
+    learner->brought = placed;
+    return FSFM_OK;
+}
+
+bool fsfm_learner_has_batch(const fsfm_learner *learner)
+{
+    return learner->brought.view.B > 0;
 }

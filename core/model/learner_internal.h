@@ -24,6 +24,18 @@ typedef struct {
     int32_t *dev;  /* NULL where the host's are used in place */
 } fsfm_index_buffer;
 
+/* A micro-batch on the device. */
+typedef struct {
+    fsfm_network_view view, target_view; /* what the online and the target network see of it */
+    const uint8_t *mask, *region;
+} fsfm_placed_input;
+
+/* What kernels have to know of a step and is not the same in each. */
+typedef struct {
+    float scales[2]; /* of the gradients of rec_m and rec_fr */
+    int64_t first;   /* the micro-batch's place among all keys */
+} fsfm_step_numbers;
+
 struct fsfm_learner {
     fsfm_device *dev; /* borrowed */
     fsfm_model_options options;
@@ -45,13 +57,19 @@ struct fsfm_learner {
     fsfm_target target;
 
     /* of one step */
-    double *sums;         /* rec_m, rec_fr, sim */
-    double *scratch_sums; /* the same for evaluation; [0] also for the norm */
+    double *results;      /* the square of the norm; rec_m, rec_fr, sim; the same three of each slice */
+    double *results_host; /* owned */
+    double *sums;         /* in results: rec_m, rec_fr, sim */
+    double *scratch_sums; /* the same for evaluation */
     float *keys;          /* (local_batch, projection_size) */
     float *all_keys;      /* InfoNCE: (global_batch, projection_size) */
     int64_t global_first;
 
-    /* of one micro-batch */
+    /* of one micro-batch; always in the same place, as recordings want it */
+    fsfm_recordings *recordings; /* owned; of its work */
+    fsfm_placed_input brought;   /* view.B 0: nothing */
+    float *batch_keys;           /* (micro_batch, projection_size): its rows of keys */
+    fsfm_step_numbers *numbers;  /* on the device */
     fsfm_index_buffer indices[FSFM_INDICES];
     uint8_t *images_u8, *mask, *region; /* device copies; NULL where the host's are used in place */
     float *images_f32;
@@ -61,19 +79,14 @@ struct fsfm_learner {
 };
 enum { FSFM_BF16_PIECE = 1 << 16 };
 
-/* A micro-batch on the device. */
-typedef struct {
-    fsfm_network_view view;
-    const uint8_t *mask, *region;
-} fsfm_placed_input;
-
+size_t fsfm_learner_results_bytes(const fsfm_learner *learner);
 /* On the device; 0 where absent. */
 size_t fsfm_learner_state_bytes(const fsfm_learner *learner, fsfm_state state);
 /* Takes the buffers of micro-batches from arena. */
 void fsfm_learner_layout_batch(fsfm_learner *learner, fsfm_arena *arena);
-/* Checks input and brings it to the device: as the target network sees it, or the online one, which predicts
- * the patches that a loss looks at, or all. */
-typedef enum { FSFM_FOR_TARGET, FSFM_FOR_LOSSES, FSFM_FOR_PICTURES } fsfm_purpose;
+/* Checks input and brings it to the device: for a step of both networks; or for the online one alone, which
+ * predicts the patches that a loss looks at, or all. What was brought before is lost. */
+typedef enum { FSFM_FOR_STEP, FSFM_FOR_LOSSES, FSFM_FOR_PICTURES } fsfm_purpose;
 FSFM_MUST_USE
 fsfm_status fsfm_learner_place(fsfm_learner *learner, const fsfm_learner_input *input, fsfm_purpose purpose,
                                fsfm_placed_input *out, fsfm_error *err);

@@ -58,12 +58,6 @@ void fsfm_online_layout(fsfm_online *online, fsfm_arena *arena, const fsfm_devic
     fsfm_arena_cover(arena, &represent);
 }
 
-/* weight / count, or 0 where there is nothing to count. */
-static float share(double weight, int64_t count)
-{
-    return count > 0 ? (float)(weight / (double)count) : 0.0f;
-}
-
 /* Losses of a group's pixels (B, R, P), and their gradient where dpixels is not NULL. */
 static fsfm_status patch_loss(fsfm_device *dev, const fsfm_online *online, const fsfm_network_view *view,
                               const fsfm_online_losses *losses, const fsfm_act *pixels, fsfm_act *dpixels,
@@ -79,8 +73,7 @@ static fsfm_status patch_loss(fsfm_device *dev, const fsfm_online *online, const
         .patch = view->patch,
         .mask = losses->mask,
         .region = losses->region,
-        .dmask = share(1.0, losses->totals.masked_patches),
-        .dregion = share(online->options->weight_fr, losses->totals.region_patches),
+        .scales = losses->scales,
         .sums = losses->sums,
         .dpred = dpixels,
     };
@@ -134,7 +127,6 @@ static fsfm_status similarity_loss(fsfm_device *dev, const fsfm_online *online, 
                                    fsfm_error *err)
 {
     const fsfm_model_options *options = online->options;
-    const float per_sample = share(options->weight_sim, losses->totals.samples);
     if (options->id_loss == FSFM_ID_INFONCE) {
         const fsfm_infonce_args args = {
             .N = B,
@@ -144,7 +136,7 @@ static fsfm_status similarity_loss(fsfm_device *dev, const fsfm_online *online, 
             .q = online->features,
             .keys = keys->all_keys,
             .temperature = (float)options->temperature,
-            .dscale = per_sample,
+            .dscale = losses->scale_sim,
             .logits = online->logits,
             .sum = losses->sums + 2,
             .dq = online->dfeatures,
@@ -160,7 +152,7 @@ static fsfm_status similarity_loss(fsfm_device *dev, const fsfm_online *online, 
         .k = keys->keys,
         .offset = is_byol ? 2.0 : 0.0,
         .slope = slope,
-        .dslope = (float)slope * per_sample,
+        .dslope = (float)slope * losses->scale_sim,
         .sum = losses->sums + 2,
         .dq = online->dfeatures,
     };

@@ -27,16 +27,18 @@ typedef struct {
 
 /* The target features that the online ones are compared with. */
 typedef struct {
-    const float *keys;        /* (B, projection_size): of the same images */
-    const float *all_keys;    /* InfoNCE: (count, projection_size), of the whole global batch */
-    int64_t all_count, first; /* place of the micro-batch's first image among them */
+    const float *keys;     /* (B, projection_size): of the same images */
+    const float *all_keys; /* InfoNCE: (count, projection_size), of the whole global batch */
+    int64_t all_count;
+    const int64_t *first; /* on the device: place of the micro-batch's first image among them */
 } fsfm_online_keys;
 
 /* Where the losses go. */
 typedef struct {
     const uint8_t *mask, *region; /* (B, L) on the device */
     double *sums;                 /* rec_m, rec_fr, sim on the device; added to */
-    fsfm_learner_totals totals;
+    const float *scales;          /* (2) on the device: of the gradients of rec_m and rec_fr */
+    float scale_sim;              /* of the gradient of sim */
 } fsfm_online_losses;
 
 FSFM_MUST_USE

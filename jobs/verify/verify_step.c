@@ -26,6 +26,7 @@ fsfm_status fsfm_verify_open_learner(const fsfm_verification *v, bool gradients_
         .gradients_only = gradients_only,
         .plain = v->is_plain,
         .recompute = FSFM_RECOMPUTE_GELU, /* as pretrain has it */
+        .records = v->records,
     };
     FSFM_TRY(fsfm_learner_open(v->dev, &setup, out, err));
     const fsfm_status st = fsfm_golden_set_weights(golden, *out, err);
@@ -34,16 +35,20 @@ fsfm_status fsfm_verify_open_learner(const fsfm_verification *v, bool gradients_
 }
 
 fsfm_status fsfm_verify_run(fsfm_learner *learner, const fsfm_golden_case *golden,
-                            const fsfm_golden_batch *batch, fsfm_losses *losses, fsfm_error *err)
+                            const fsfm_golden_batch *batch, fsfm_losses *losses, double *norm_squared,
+                            fsfm_error *err)
 {
     const fsfm_learner_input input = {
         .B = golden->B, .images_f32 = batch->images, .mask = batch->mask, .region = batch->region};
-    fsfm_learner_sums sums;
+    fsfm_learner_results results;
     FSFM_TRY(fsfm_learner_begin_step(learner, err));
-    FSFM_TRY(fsfm_learner_target(learner, &input, 0, err));
-    FSFM_TRY(fsfm_learner_online(learner, &input, 0, &batch->totals, NULL, NULL, err));
-    FSFM_TRY(fsfm_learner_get_sums(learner, &sums, err));
-    *losses = fsfm_losses_from_sums(&golden->options, &sums, &batch->totals);
+    FSFM_TRY(fsfm_learner_bring(learner, &input, err));
+    FSFM_TRY(fsfm_learner_target(learner, 0, err));
+    FSFM_TRY(fsfm_learner_online(learner, 0, &batch->totals, NULL, NULL, err));
+    FSFM_TRY(fsfm_learner_start_read(learner, err));
+    FSFM_TRY(fsfm_learner_finish_read(learner, &results, NULL, err));
+    *losses = fsfm_losses_from_sums(&golden->options, &results.sums, &batch->totals);
+    *norm_squared = results.norm_squared;
     return FSFM_OK;
 }
 
@@ -235,8 +240,10 @@ fsfm_status fsfm_verify_step(fsfm_verification *v, fsfm_error *err)
 {
     fsfm_learner *learner = NULL;
     fsfm_losses losses;
+    double norm_squared;
     fsfm_status st = fsfm_verify_open_learner(v, true, &learner, err);
-    if (st == FSFM_OK) st = fsfm_verify_run(learner, v->golden, &v->golden->input, &losses, err);
+    if (st == FSFM_OK)
+        st = fsfm_verify_run(learner, v->golden, &v->golden->input, &losses, &norm_squared, err);
     if (st == FSFM_OK) st = compare_losses(v, &losses, err);
     if (st == FSFM_OK) st = compare_outputs(v, learner, err);
     if (st == FSFM_OK) st = compare_gradients(v, learner, err);

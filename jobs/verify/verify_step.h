@@ -12,7 +12,8 @@ typedef struct {
     fsfm_device *dev;
     const fsfm_tolerances *tolerances;
     fsfm_log *log;
-    bool is_plain;  /* the exact savings are off */
+    bool is_plain; /* the exact savings are off */
+    fsfm_records records;
     int64_t failed; /* groups beyond their tolerance */
 } fsfm_verification;
 
@@ -28,10 +29,11 @@ fsfm_status fsfm_verify_trajectory(fsfm_verification *v, fsfm_error *err);
 FSFM_MUST_USE
 fsfm_status fsfm_verify_open_learner(const fsfm_verification *v, bool gradients_only, fsfm_learner **out,
                                      fsfm_error *err);
-/* Target, online, backward on one batch. */
+/* Target, online, backward on one batch; norm_squared: of the gradients. */
 FSFM_MUST_USE
 fsfm_status fsfm_verify_run(fsfm_learner *learner, const fsfm_golden_case *golden,
-                            const fsfm_golden_batch *batch, fsfm_losses *losses, fsfm_error *err);
+                            const fsfm_golden_batch *batch, fsfm_losses *losses, double *norm_squared,
+                            fsfm_error *err);
 /* Prints the comparison as a line named after the group, and counts it if it fails. */
 void fsfm_verify_report(fsfm_verification *v, const fsfm_comparison *comparison, const char *group,
                         double tolerance);

@@ -49,14 +49,16 @@ static fsfm_status run_path(fsfm_verification *v, fsfm_learner *learner, const f
         fsfm_losses losses;
         fsfm_learner_update update = {
             .lr = path_lr(step, steps), .ema_momentum = path_momentum(step, steps), .adam_t = step + 1};
-        FSFM_TRY(fsfm_verify_run(learner, v->golden, &batches[step % BATCHES], &losses, err));
-        FSFM_TRY(fsfm_learner_norm_squared(learner, &update.norm_squared, err));
+        FSFM_TRY(fsfm_verify_run(learner, v->golden, &batches[step % BATCHES], &losses, &update.norm_squared,
+                                 err));
         FSFM_TRY(fsfm_learner_finish_step(learner, &update, err));
         const double got[COLUMNS] = {
             losses.loss, losses.rec_m,       losses.rec_fr, losses.sim, sqrt(update.norm_squared),
             update.lr,   update.ema_momentum};
         compare_record(v, to, step, got, want + step * COLUMNS);
     }
+    if (fsfm_learner_replay_note(learner)[0])
+        fsfm_log_line(v->log, "no CUDA graph: %s", fsfm_learner_replay_note(learner));
     return FSFM_OK;
 }
 

@@ -99,7 +99,7 @@ static void infonce_case(device_case *c, const int64_t *sizes)
     fsfm_infonce_args args = {.N = N,
                               .M = M,
                               .C = C,
-                              .first = first,
+                              .first = case_bytes(c, &first, sizeof first),
                               .q = q->dev,
                               .keys = keys->dev,
                               .temperature = 0.1f,
@@ -153,6 +153,7 @@ static void patch_loss_case(device_case *c, const int64_t *sizes)
     const bool norm_pix = sizes[4], floats = sizes[5];
     const float mean[3] = {0.5f, 0.4f, 0.3f}, std[3] = {0.2f, 0.25f, 0.3f};
     const double before[2] = {0.5, 0.25};
+    const float scales[2] = {3.0f, -7.0f};
     uint8_t *u8 = malloc((size_t)values), *mask = malloc((size_t)(B * L)), *region = malloc((size_t)(B * L));
     int32_t *patch_of = malloc((size_t)(B * R) * sizeof *patch_of);
     double *pixels = malloc((size_t)values * sizeof *pixels), want[2];
@@ -174,8 +175,7 @@ static void patch_loss_case(device_case *c, const int64_t *sizes)
                                  .patch = case_bytes(c, patch_of, (size_t)(B * R) * sizeof *patch_of),
                                  .mask = case_bytes(c, mask, (size_t)(B * L)),
                                  .region = case_bytes(c, region, (size_t)(B * L)),
-                                 .dmask = 3.0f,
-                                 .dregion = -7.0f,
+                                 .scales = case_bytes(c, scales, sizeof scales),
                                  .sums = sums,
                                  .dpred = dpred->dev};
     for (int i = 0; i < 3; i++) {
@@ -194,6 +194,7 @@ static void patch_loss_case(device_case *c, const int64_t *sizes)
         case_check_double(c, sums, before[0] + run * want[0], 1e-6);
         case_check_double(c, sums + 1, before[1] + run * want[1], 1e-6);
         args.dpred = NULL;
+        args.scales = NULL;
     }
     case_check(c, dpred, "dpred", 1e-6, 2e-6 * 10.0 / (double)P);
     free(u8);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# mutants.sh BUILD [NAME...]: plants each fault of mutants.txt (or those named) in a copy of the emulated plugin, and demands
-# that its test reports it; and that the same tests report nothing of the plugin without faults. BUILD: the file build.sh
+# mutants.sh BUILD [NAME...]: plants each fault of mutants.txt (or those named) in a copy of the emulated plugin, or of the
+# test's program, and demands that its test reports it; and that the same tests report nothing of the plugin without faults. BUILD: the file build.sh
 # that CMake writes. One object is compiled for each fault.
 #
 # A line a fault: what reported it. The last line: "N of N mutants reported". Exit code 1: not all, or a text of the table is
@@ -28,7 +28,7 @@ read_table() {
             echo "${line%% *}" >"$into/kind"
             ;;
         'mode '*) echo "${line#* }" >>"$into/modes" ;;
-        'file '* | 'unit '* | 'test '*) echo "${line#* }" >"$into/${line%% *}" ;;
+        'file '* | 'model '* | 'unit '* | 'test '*) echo "${line#* }" >"$into/${line%% *}" ;;
         ' '* | -* | +*)
             case $line in +*) ;; *) echo "${line:1}" >>"$into/before" ;; esac
             case $line in -*) ;; *) echo "${line:1}" >>"$into/after" ;; esac
@@ -39,10 +39,15 @@ read_table() {
     done <"$here/mutants.txt"
 }
 
+# The source that has the fault.
+source_of() { # NAME
+    if [ -e "$work/$1/model" ]; then echo "core/model/$(cat "$work/$1/model")"; else echo "$folder/$(cat "$work/$1/file")"; fi
+}
+
 # plant NAME: the file with the fault at its place in the folder NAME/tree.
 plant() {
     local mutant=$work/$1 file text before after rest
-    file=$folder/$(cat "$mutant/file")
+    file=$(source_of "$1")
     touch "$mutant/after"
     IFS= read -r -d '' text <"$source_tree/$file"
     text=$'\n'$text
@@ -54,7 +59,7 @@ plant() {
         return 1
     fi
     text=${text/"$before"/"$after"}
-    mkdir -p "$mutant/tree/$folder"
+    mkdir -p "$mutant/tree/$(dirname "$file")"
     printf '%s' "${text:1}" >"$mutant/tree/$file"
 }
 
@@ -78,13 +83,30 @@ compile() {
     "$compiler_cxx" -shared -Wl,--exclude-libs,ALL -o "$mutant/$variant.so" "${objects[@]}" $libraries
 }
 
-# run_test PLUGIN OUTPUT TEST MODE...: a test of the table in a mode of the table. 0: it passed, 1: it did not.
+# compile_program NAME: the test's program with the fault, NAME/program. What is linked first stands before the library's.
+compile_program() {
+    local mutant=$work/$1 source command program link
+    source=$(source_of "$1")
+    read -r program _ <"$mutant/test"
+    command=$(grep -F '"command": ' "$compile_commands" | grep -F -- "-c $source_tree/$source\"")
+    command=${command#*\"command\": \"} command=${command%\",*}
+    [ -n "$command" ] || { echo "no command compiles $source" && return 1; }
+    # shellcheck disable=SC2001 # not a plain text
+    command="$(sed 's/ -o [^ ]* -c .*//' <<<"$command") -w -O1 -g0 -o '$mutant/model.o' -c '$mutant/tree/$source'"
+    eval "${command//\\\"/\"}" || return
+    link=$(cat "$tests/CMakeFiles/$program.dir/link.txt")
+    (cd "$tests" && eval "${link/ -o $program / $mutant/model.o -o $mutant/program }")
+}
+
+# run_test PLUGIN OUTPUT TEST MODE [PROGRAM]: a test of the table in a mode of the table, PROGRAM: its program with a fault.
+# 0: it passed, 1: it did not.
 run_test() {
     local plugin=$1 output=$2 program precision only status order seed lazy=''
     read -r program precision only <<<"$3"
     read -r order seed <<<"${4#checker }"
     [ "$order" = lazy ] && lazy=1 order=random
     case $program in emulation.*) program=$tests/emulation/$program ;; *) program=$tests/$program ;; esac
+    program=${5:-$program}
     { (cd "$work" && exec env FSFM_TEST_DEVICE=cuda FSFM_CUDA_PLUGIN="$plugin" FSFM_TEST_PRECISION="$precision" \
         FSFM_TEST_ONLY="$only" CMOCKA_TEST_ABORT=1 FSFM_EMULATION_ORDER="$order" FSFM_EMULATION_SEED="${seed:-1}" \
         FSFM_EMULATION_LAZY=$lazy FSFM_EMULATION_PROTECT=$lazy \
@@ -116,6 +138,24 @@ reason() { # OUTPUT
     printf '%.110s' "$(sed "s:$work/[^ ]*/tree/::g; s/^\[.*--- //" <<<"$line")"
 }
 
+build_mutant() { # NAME VARIANT: unless it is there
+    if [ -e "$work/$1/model" ]; then
+        [ -e "$work/$1/program" ] || compile_program "$1"
+    else
+        [ -e "$work/$1/$2.so" ] || compile "$1" "$2"
+    fi
+}
+
+run_mutant() { # NAME VARIANT MODE
+    local mutant=$work/$1 sound=${2}_plugin test
+    test=$(cat "$mutant/test")
+    if [ -e "$mutant/model" ]; then
+        run_test "${!sound}" "$mutant/out" "$test" "$3" "$mutant/program"
+    else
+        run_test "$mutant/$2.so" "$mutant/out" "$test" "$3"
+    fi
+}
+
 # judge NAME: prints the mutant's line and leaves its verdict: reported, survived, broken, harmless.
 judge() {
     local mutant=$work/$1 mode variant kind verdict='' start=$SECONDS line=''
@@ -125,9 +165,9 @@ judge() {
     fi
     while read -r mode && [ -z "$verdict" ]; do
         variant=$(variant_of "$mode")
-        if [ ! -e "$mutant/$variant.so" ] && ! compile "$1" "$variant" >"$mutant/log" 2>&1; then
+        if ! build_mutant "$1" "$variant" >"$mutant/log" 2>&1; then
             verdict=broken line="it does not build: $(grep -m1 -E 'error|no command' "$mutant/log")"
-        elif run_test "$mutant/$variant.so" "$mutant/out" "$(cat "$mutant/test")" "$mode"; then
+        elif run_mutant "$1" "$variant" "$mode"; then
             [ "$kind" = harmless ] || verdict=survived line="not reported by $(cat "$mutant/test"), $mode"
         elif [ "$kind" = harmless ]; then
             verdict=survived line="reported, but harmless: $(reason "$mutant/out") ($mode)"
@@ -138,7 +178,7 @@ judge() {
     [ -n "$verdict" ] || { [ "$kind" = harmless ] && verdict=harmless line='reported by nothing'; } || verdict=reported
     echo "$verdict" >"$mutant/verdict"
     printf '%-9s %-45s %3d s  %s\n' "$verdict" "$1" $((SECONDS - start)) "$line"
-    [ -n "${KEEP:-}" ] || rm -f "$mutant"/*.so "$mutant"/*.o
+    [ -n "${KEEP:-}" ] || rm -f "$mutant"/*.so "$mutant"/*.o "$mutant/program"
 }
 
 # sound TEST,MODE: whether the plugin without faults passes.

@@ -325,11 +325,12 @@ static void dot_loss(void **state)
 static void infonce(void **state)
 {
     (void)state;
+    const int64_t first = ROWS / 2;
     counted k;
     begin(&k);
     case_array *dq = case_output(&k.c, CASE_FLOATS, ROWS * CR);
-    RUN(infonce, dq, .N = ROWS, .M = 2 * ROWS, .C = CR, .q = floats(&k, ROWS * CR),
-        .keys = floats(&k, 2 * ROWS * CR), .temperature = 10.0f, .dscale = 1.0f,
+    RUN(infonce, dq, .N = ROWS, .M = 2 * ROWS, .C = CR, .first = case_bytes(&k.c, &first, sizeof first),
+        .q = floats(&k, ROWS * CR), .keys = floats(&k, 2 * ROWS * CR), .temperature = 10.0f, .dscale = 1.0f,
         .logits = floats(&k, 2 * ROWS * ROWS), .sum = zeros(&k), .dq = dq->dev);
 }
 
@@ -341,6 +342,7 @@ static void patch_loss(void **state)
     counted k;
     int32_t patch[B * R];
     uint8_t ones[B * L];
+    const float scales[2] = {1.0f, 1.0f};
     begin(&k);
     for (int i = 0; i < B * R; i++) patch[i] = i % R / 3 * 4 + 1 + i % R % 3;
     memset(ones, 1, sizeof ones);
@@ -348,7 +350,7 @@ static void patch_loss(void **state)
     RUN(patch_loss, dpred, .B = B, .L = L, .R = R, .images = images_of(&k), .norm_pix = true,
         .pred = acts(&k, B * R * P), .patch = case_bytes(&k.c, patch, sizeof patch),
         .mask = case_bytes(&k.c, ones, sizeof ones), .region = case_bytes(&k.c, ones, sizeof ones),
-        .dmask = 1.0f, .dregion = 1.0f, .sums = zeros(&k), .dpred = dpred->dev);
+        .scales = case_bytes(&k.c, scales, sizeof scales), .sums = zeros(&k), .dpred = dpred->dev);
 }
 
 static void adamw(void **state)

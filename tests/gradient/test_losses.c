@@ -73,12 +73,13 @@ static void infonce_device(device_case *c, const slope_operation *op, case_array
                            const case_array *w, case_array *const gradient[SLOPE_INPUTS])
 {
     float keys[11 * 20];
+    const int64_t own = 4;
     const double none = 0.0;
     for (int i = 0; i < 11 * 20; i++) keys[i] = (float)(i % 13 - 6) / 8.0f;
     const fsfm_infonce_args args = {.N = op->sizes[0],
                                     .M = 11,
                                     .C = op->sizes[1],
-                                    .first = 4,
+                                    .first = case_bytes(c, &own, sizeof own),
                                     .q = x[0]->dev,
                                     .keys = case_bytes(c, keys, sizeof keys),
                                     .temperature = 0.5f,
@@ -131,6 +132,7 @@ static void patch_loss_device(device_case *c, const slope_operation *op, case_ar
                               const case_array *w, case_array *const gradient[SLOPE_INPUTS])
 {
     float pixels[VALUES];
+    const float scales[2] = {(float)w->want[0], (float)w->want[1]};
     const double none[2] = {0};
     for (int i = 0; i < VALUES; i++) pixels[i] = (float)(i * 7 % 101 - 50) / 40.0f;
     const fsfm_patch_loss_args args = {
@@ -143,8 +145,7 @@ static void patch_loss_device(device_case *c, const slope_operation *op, case_ar
         .patch = case_bytes(c, patch_of, sizeof patch_of),
         .mask = case_bytes(c, mask, sizeof mask),
         .region = case_bytes(c, region, sizeof region),
-        .dmask = (float)w->want[0],
-        .dregion = (float)w->want[1],
+        .scales = case_bytes(c, scales, sizeof scales),
         .sums = case_bytes(c, none, sizeof none),
         .dpred = gradient[0]->dev};
     assert_ok(c->dev->ops->patch_loss(c->dev, &args, &c->err), &c->err);

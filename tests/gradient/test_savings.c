@@ -131,14 +131,18 @@ static result *run(fsfm_device *dev, const way *how)
 {
     fsfm_error err;
     result *out = calloc(1, sizeof *out);
+    fsfm_learner_results results;
     fsfm_learner *learner = open_learner(dev, how);
     assert_ok(fsfm_learner_begin_step(learner, &err), &err);
     for (int64_t first = 0; first < B; first += how->micro_batch) {
         const fsfm_learner_input input = part_of(first, how->micro_batch);
-        assert_ok(fsfm_learner_target(learner, &input, first, &err), &err);
-        assert_ok(fsfm_learner_online(learner, &input, first, &images.totals, NULL, NULL, &err), &err);
+        assert_ok(fsfm_learner_bring(learner, &input, &err), &err);
+        assert_ok(fsfm_learner_target(learner, first, &err), &err);
+        assert_ok(fsfm_learner_online(learner, first, &images.totals, NULL, NULL, &err), &err);
     }
-    assert_ok(fsfm_learner_get_sums(learner, &out->sums, &err), &err);
+    assert_ok(fsfm_learner_start_read(learner, &err), &err);
+    assert_ok(fsfm_learner_finish_read(learner, &results, NULL, &err), &err);
+    out->sums = results.sums;
     const fsfm_learner_outputs outputs = {.latent = out->latent, .pred = out->pred};
     if (how->micro_batch == B) assert_ok(fsfm_learner_get_outputs(learner, &outputs, &err), &err);
     out->count = fsfm_learner_parameters(learner)->total_floats;

@@ -166,23 +166,25 @@ static void fixture_close(fixture *f)
 static fsfm_losses run_step(fixture *f, fsfm_device *dev)
 {
     fsfm_error err;
-    fsfm_learner_sums sums;
+    fsfm_learner_results results;
     float keys[B * 8];
     const fsfm_learner_input input = {
         .B = B, .images_f32 = f->images, .mask = f->mask, .region = f->region, .target_mask = f->target_mask};
     assert_ok(fsfm_learner_begin_step(f->learner, &err), &err);
+    assert_ok(fsfm_learner_bring(f->learner, &input, &err), &err);
     if (fsfm_learner_has_target(f->learner)) {
-        assert_ok(fsfm_learner_target(f->learner, &input, 0, &err), &err);
+        assert_ok(fsfm_learner_target(f->learner, 0, &err), &err);
         assert_ok(fsfm_learner_get_keys(f->learner, keys, &err), &err);
     }
     if (f->options.id_loss == FSFM_ID_INFONCE)
         assert_ok(fsfm_learner_set_keys(f->learner, keys, 0, &err), &err);
-    assert_ok(fsfm_learner_online(f->learner, &input, 0, &f->batch.totals, NULL, NULL, &err), &err);
-    assert_ok(fsfm_learner_get_sums(f->learner, &sums, &err), &err);
+    assert_ok(fsfm_learner_online(f->learner, 0, &f->batch.totals, NULL, NULL, &err), &err);
+    assert_ok(fsfm_learner_start_read(f->learner, &err), &err);
+    assert_ok(fsfm_learner_finish_read(f->learner, &results, NULL, &err), &err);
     const size_t bytes = (size_t)f->list->total_floats * sizeof(float);
     assert_ok(dev->ops->download(dev, f->gradient, fsfm_learner_gradients_dev(f->learner), bytes, &err),
               &err);
-    return fsfm_losses_from_sums(&f->options, &sums, &f->batch.totals);
+    return fsfm_losses_from_sums(&f->options, &results.sums, &f->batch.totals);
 }
 
 static double loss_along(fixture *f, const fsfm_parameter *item, const double *direction, double h)
@@ -288,8 +290,9 @@ static void test_accumulation(void **state)
                                          .images_f32 = f.images + first * SIZE * SIZE * 3,
                                          .mask = f.mask + first * L,
                                          .region = f.region + first * L};
-        assert_ok(fsfm_learner_target(f.learner, &part, first, &err), &err);
-        assert_ok(fsfm_learner_online(f.learner, &part, first, &f.batch.totals, NULL, NULL, &err), &err);
+        assert_ok(fsfm_learner_bring(f.learner, &part, &err), &err);
+        assert_ok(fsfm_learner_target(f.learner, first, &err), &err);
+        assert_ok(fsfm_learner_online(f.learner, first, &f.batch.totals, NULL, NULL, &err), &err);
     }
     const size_t bytes = (size_t)f.list->total_floats * sizeof(float);
     assert_ok(dev->ops->download(dev, f.gradient, fsfm_learner_gradients_dev(f.learner), bytes, &err), &err);

@@ -59,11 +59,15 @@ static void train_one_step(fsfm_learner *learner, int64_t t)
     fsfm_error err;
     const fsfm_learner_input input = {.B = B, .images_f32 = images, .mask = mask, .region = region};
     const fsfm_learner_totals totals = {B, B * (L - K), 0};
+    fsfm_learner_results results;
     fsfm_learner_update update = {.lr = 1e-3, .ema_momentum = 0.9, .adam_t = t};
     assert_ok(fsfm_learner_begin_step(learner, &err), &err);
-    assert_ok(fsfm_learner_target(learner, &input, 0, &err), &err);
-    assert_ok(fsfm_learner_online(learner, &input, 0, &totals, NULL, NULL, &err), &err);
-    assert_ok(fsfm_learner_norm_squared(learner, &update.norm_squared, &err), &err);
+    assert_ok(fsfm_learner_bring(learner, &input, &err), &err);
+    assert_ok(fsfm_learner_target(learner, 0, &err), &err);
+    assert_ok(fsfm_learner_online(learner, 0, &totals, NULL, NULL, &err), &err);
+    assert_ok(fsfm_learner_start_read(learner, &err), &err);
+    assert_ok(fsfm_learner_finish_read(learner, &results, NULL, &err), &err);
+    update.norm_squared = results.norm_squared;
     assert_ok(fsfm_learner_finish_step(learner, &update, &err), &err);
 }
 

@@ -64,6 +64,18 @@ static fsfm_status cpu_copy(fsfm_device *dev, void *dst, const void *src, size_t
     return FSFM_OK;
 }
 
+/* Operations are done when they return: what is read at its place of the queue is read at once. */
+static fsfm_status cpu_start_read(fsfm_device *dev, const void *src, size_t size_bytes, fsfm_error *err)
+{
+    FSFM_ASSERT(size_bytes <= FSFM_READ_BYTES);
+    return cpu_copy(dev, fsfm_cpu(dev)->read, src, size_bytes, err);
+}
+
+static fsfm_status cpu_finish_read(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
+{
+    return cpu_copy(dev, dst, fsfm_cpu(dev)->read, size_bytes, err);
+}
+
 static fsfm_status cpu_zero(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
 {
     (void)dev, (void)err;
@@ -82,6 +94,8 @@ static const fsfm_device_ops cpu_ops = {
     .free = cpu_free,
     .upload = cpu_copy,
     .download = cpu_copy,
+    .start_read = cpu_start_read,
+    .finish_read = cpu_finish_read,
     .copy = cpu_copy,
     .zero = cpu_zero,
     .synchronize = cpu_synchronize,

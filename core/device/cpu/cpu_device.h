@@ -15,6 +15,7 @@ typedef struct {
     size_t scratch_bytes;
     void *shared; /* scratch for all threads, shared_bytes */
     size_t shared_bytes;
+    unsigned char read[FSFM_READ_BYTES]; /* between start_read and finish_read */
 } fsfm_cpu_device;
 
 FSFM_MUST_USE

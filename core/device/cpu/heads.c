@@ -93,12 +93,13 @@ static void infonce_piece(void *context, int64_t n, int thread)
     for (int64_t j = 0; j < a->M; j++) total += exp((double)logits[j] - (double)largest);
     /* cppcheck-suppress invalidFunctionArg ; there is a key at least, so total >= 1 */
     const double log_total = (double)largest + log(total);
-    ((double *)w->cpu->shared)[n] = log_total - (double)logits[a->first + n];
+    const int64_t own = *a->first + n;
+    ((double *)w->cpu->shared)[n] = log_total - (double)logits[own];
     if (!a->dq) return;
     float *dq = a->dq + n * a->C;
     for (int64_t c = 0; c < a->C; c++) dq[c] = 0.0f;
     for (int64_t j = 0; j < a->M; j++) {
-        const double p = exp((double)logits[j] - log_total) - (j == a->first + n ? 1.0 : 0.0);
+        const double p = exp((double)logits[j] - log_total) - (j == own ? 1.0 : 0.0);
         w->cpu->kernels->axpy(a->C, (float)(p * (double)a->dscale / (double)a->temperature),
                               a->keys + j * a->C, dq);
     }

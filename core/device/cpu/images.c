@@ -104,10 +104,10 @@ static void row_loss(const image_work *w, int64_t image, int64_t l, const fsfm_a
     kernels->to_float(P, pred, difference);
     kernels->axpy(P, -1.0f, pixels, difference);
     const double error = kernels->dot(P, difference, difference) / (double)P;
-    const float slope = 2.0f * ((mask ? a->dmask : 0.0f) + (region ? a->dregion : 0.0f)) / (float)P;
     if (mask) sums[0] += error;
     if (region) sums[1] += error;
     if (!dpred) return;
+    const float slope = 2.0f * ((mask ? a->scales[0] : 0.0f) + (region ? a->scales[1] : 0.0f)) / (float)P;
     for (int64_t p = 0; p < P; p++) difference[p] *= slope;
     kernels->to_act(P, difference, dpred);
 }

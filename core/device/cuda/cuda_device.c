@@ -62,6 +62,8 @@ static const fsfm_device_ops cuda_ops = {
     .free = fsfm_cuda_free,
     .upload = fsfm_cuda_upload,
     .download = fsfm_cuda_download,
+    .start_read = fsfm_cuda_start_read,
+    .finish_read = fsfm_cuda_finish_read,
     .copy = fsfm_cuda_copy,
     .zero = fsfm_cuda_zero,
     .synchronize = fsfm_cuda_synchronize,
@@ -186,6 +188,7 @@ static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_devi
     if (st == FSFM_OK) st = fsfm_cuda_products_open(cuda, err);
     if (st == FSFM_OK) st = open_whole(cuda, err);
     if (st == FSFM_OK) st = fsfm_cuda_wire_open(cuda, err);
+    fsfm_cuda_recorder_open(cuda);
     if (st == FSFM_OK)
         *out = &cuda->base;
     else

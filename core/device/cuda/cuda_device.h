@@ -33,6 +33,12 @@ typedef struct {
     char *host[FSFM_CUDA_LANDINGS]; /* of a segment's size; NULL: not used yet */
 } fsfm_cuda_downloads;
 
+/* Between start_read and finish_read. */
+typedef struct {
+    cudaEvent_t landed;
+    char *host; /* (FSFM_READ_BYTES) */
+} fsfm_cuda_read;
+
 struct fsfm_cuda_plan;
 
 /* Products by cublasLt, each with what was found out at the first use of its shape. */
@@ -57,13 +63,20 @@ typedef struct {
     fsfm_cuda_nccl nccl;
 } fsfm_cuda_wire;
 
+typedef struct {
+    fsfm_recorder base;
+    fsfm_cuda_device *cuda;
+} fsfm_cuda_recorder;
+
 struct fsfm_cuda_device {
     fsfm_device base;
     fsfm_cuda_queue queue;
     fsfm_cuda_products products;
     fsfm_cuda_uploads uploads;
     fsfm_cuda_downloads downloads;
+    fsfm_cuda_read read;
     fsfm_cuda_wire wire;
+    fsfm_cuda_recorder recorder;
     int64_t cache_bytes; /* of the GPU's last cache */
 };
 
@@ -87,6 +100,8 @@ fsfm_status fsfm_cuda_upload(fsfm_device *dev, void *dst_dev, const void *src_ho
                              fsfm_error *err);
 fsfm_status fsfm_cuda_download(fsfm_device *dev, void *dst_host, const void *src_dev, size_t size_bytes,
                                fsfm_error *err);
+fsfm_status fsfm_cuda_start_read(fsfm_device *dev, const void *src_dev, size_t size_bytes, fsfm_error *err);
+fsfm_status fsfm_cuda_finish_read(fsfm_device *dev, void *dst_host, size_t size_bytes, fsfm_error *err);
 fsfm_status fsfm_cuda_copy(fsfm_device *dev, void *dst_dev, const void *src_dev, size_t size_bytes,
                            fsfm_error *err);
 fsfm_status fsfm_cuda_zero(fsfm_device *dev, void *dst_dev, size_t size_bytes, fsfm_error *err);
@@ -100,6 +115,9 @@ fsfm_status fsfm_cuda_get_matrix(fsfm_device *dev, int64_t count, const void *ma
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_wire_open(fsfm_cuda_device *cuda, fsfm_error *err);
 void fsfm_cuda_wire_close(fsfm_cuda_device *cuda); /* also after a failed open */
+
+/* recorder.c */
+void fsfm_cuda_recorder_open(fsfm_cuda_device *cuda);
 
 /* library_product.c */
 FSFM_MUST_USE

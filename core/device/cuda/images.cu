@@ -186,7 +186,8 @@ static __global__ void __launch_bounds__(ROW_THREADS, 3)
         const int64_t first = patch_at(source, image, l);
         const patch_statistics target =
             args.norm_pix ? statistics_of<W>(source, first, lane) : patch_statistics{0.0f, 0.0f, 1.0f};
-        const float slope = 2.0f * ((mask ? args.dmask : 0.0f) + (region ? args.dregion : 0.0f)) / (float)P;
+        const float scale = dpred ? (mask ? args.scales[0] : 0.0f) + (region ? args.scales[1] : 0.0f) : 0.0f;
+        const float slope = 2.0f * scale / (float)P;
         const double error = row_loss<Act, W>(source, first, target, lane, slope, pred, dpred) / (double)P;
         if (lane == 0 && mask) mask_sum += error;
         if (lane == 0 && region) region_sum += error;

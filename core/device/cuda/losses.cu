@@ -100,7 +100,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) infonce_kernel(fsfm_infonc
 {
     __shared__ float shared_max[32];
     __shared__ double shared[32];
-    const int64_t n = blockIdx.x, own = args.first + n;
+    const int64_t n = blockIdx.x;
     float *logits = args.logits + n * args.M, largest = -INFINITY;
     for (int64_t j = threadIdx.x; j < args.M; j += ROW_THREADS) {
         logits[j] /= args.temperature;
@@ -112,6 +112,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) infonce_kernel(fsfm_infonc
         total += exp((double)logits[j] - (double)largest);
     const double log_total = (double)largest + log(block_sum(total, shared));
     const double scale = (double)args.dscale / (double)args.temperature;
+    const int64_t own = *args.first + n;
     for (int64_t j = threadIdx.x; j < args.M; j += ROW_THREADS) {
         const double log_share = (double)logits[j] - log_total;
         if (j == own) parts[n] = -log_share;

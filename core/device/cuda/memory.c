@@ -23,6 +23,9 @@ fsfm_status fsfm_cuda_memory_open(fsfm_cuda_device *cuda, fsfm_error *err)
     if (code == cudaSuccess) code = make_event(&up->crossed);
     for (int i = 0; code == cudaSuccess && i < FSFM_CUDA_SEGMENTS; i++) code = make_event(&up->free[i]);
     for (int i = 0; code == cudaSuccess && i < FSFM_CUDA_LANDINGS; i++) code = make_event(&down->landed[i]);
+    if (code == cudaSuccess) code = make_event(&cuda->read.landed);
+    if (code == cudaSuccess)
+        code = cudaHostAlloc((void **)&cuda->read.host, FSFM_READ_BYTES, cudaHostAllocDefault);
     return fsfm_cuda_check(cuda, code, "memory to move data", err);
 }
 
@@ -31,6 +34,8 @@ void fsfm_cuda_memory_close(fsfm_cuda_device *cuda)
     fsfm_cuda_uploads *up = &cuda->uploads;
     fsfm_cuda_downloads *down = &cuda->downloads;
     if (up->stream) cudaStreamSynchronize(up->stream);
+    cudaFreeHost(cuda->read.host);
+    if (cuda->read.landed) cudaEventDestroy(cuda->read.landed);
     for (int i = 0; i < FSFM_CUDA_LANDINGS; i++) cudaFreeHost(down->host[i]);
     for (int i = 0; i < FSFM_CUDA_SEGMENTS; i++) {
         cudaFreeHost(up->host[i]);
@@ -187,6 +192,25 @@ fsfm_status fsfm_cuda_download(fsfm_device *dev, void *dst_host, const void *src
         if (code == cudaSuccess) code = take_piece(cuda, dst_host, size_bytes, i);
     }
     return fsfm_cuda_check(cuda, code, "download", err);
+}
+
+/* Pinned memory of its own: downloads may come between the two. */
+fsfm_status fsfm_cuda_start_read(fsfm_device *dev, const void *src_dev, size_t size_bytes, fsfm_error *err)
+{
+    fsfm_cuda_device *cuda = fsfm_cuda(dev);
+    FSFM_ASSERT(size_bytes <= FSFM_READ_BYTES);
+    cudaError_t code =
+        cudaMemcpyAsync(cuda->read.host, src_dev, size_bytes, cudaMemcpyDeviceToHost, cuda->queue.stream);
+    if (code == cudaSuccess) code = cudaEventRecord(cuda->read.landed, cuda->queue.stream);
+    return fsfm_cuda_check(cuda, code, "start_read", err);
+}
+
+fsfm_status fsfm_cuda_finish_read(fsfm_device *dev, void *dst_host, size_t size_bytes, fsfm_error *err)
+{
+    const fsfm_cuda_device *cuda = fsfm_cuda(dev);
+    const cudaError_t code = cudaEventSynchronize(cuda->read.landed);
+    if (code == cudaSuccess) memcpy(dst_host, cuda->read.host, size_bytes);
+    return fsfm_cuda_check(cuda, code, "finish_read", err);
 }
 
 fsfm_status fsfm_cuda_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,

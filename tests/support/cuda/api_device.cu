@@ -8,6 +8,7 @@
 #include "launch.h"
 #include "memory.h"
 #include "shared.h"
+#include "stream.h"
 
 using namespace emulated;
 
@@ -16,8 +17,16 @@ static constexpr int shared_bytes_a_processor = 228 << 10, registers = 65536;
 
 static thread_local cudaError_t last_error = cudaSuccess;
 
+// What is not allowed during a capture ends it, whether anybody looks at the error or not.
+static bool breaks_captures(cudaError_t error)
+{
+    return error == cudaErrorStreamCaptureUnsupported || error == cudaErrorStreamCaptureImplicit ||
+           error == cudaErrorStreamCaptureIsolation || error == cudaErrorCapturedEvent;
+}
+
 cudaError_t emulated::give(cudaError_t error)
 {
+    if (breaks_captures(error)) break_captures();
     if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
     return error;
 }

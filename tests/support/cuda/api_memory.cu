@@ -98,6 +98,8 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaHostAlloc(void **address, size_t bytes, unsigned int)
 {
     const Entry entry;
+    *address = nullptr;
+    if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
     if (posix_memalign(address, 4096, bytes == 0 ? 1 : bytes) != 0) {
         *address = nullptr;
         return give(cudaErrorMemoryAllocation);

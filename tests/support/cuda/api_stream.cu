@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/support/cuda/api_stream.cu - streams, events and graphs.
+#include <stdio.h>
+
 #include <memory>
 
 #include "api.h"
@@ -9,6 +11,16 @@
 #include "submit.h"
 
 using namespace emulated;
+
+// The host waits for what is under way.
+static void note_wait(const char *how)
+{
+    if (settings().waits == nullptr) return;
+    FILE *file = fopen(settings().waits, "a");
+    if (file == nullptr) fail("%s cannot be written", settings().waits);
+    fprintf(file, "%s\n", how);
+    fclose(file);
+}
 
 static bool is_capturing(const Stream *stream)
 {
@@ -51,7 +63,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle)
 {
     const Entry entry;
     Stream *stream = stream_of(handle);
-    if (is_capturing(stream)) return give(cudaErrorStreamCaptureUnsupported);
+    if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
+    note_wait("stream");
     if (stream == nullptr)
         drain_blocking_streams();
     else
@@ -63,7 +76,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle)
 {
     const Entry entry;
     Stream *stream = stream_of(handle);
-    if (is_capturing(stream)) return give(cudaErrorStreamCaptureUnsupported);
+    if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
     pass_time();
     return stream == nullptr || stream->queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }
@@ -72,6 +85,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     const Entry entry;
     if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
+    note_wait("device");
     drain_all();
     return cudaSuccess;
 }
@@ -142,7 +156,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle)
     const Entry entry;
     const Event *event = event_of(handle);
     if (event->capture != nullptr) return give(cudaErrorCapturedEvent);
-    if (event->last != nullptr) drain_until(event->last);
+    if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
+    if (event->last == nullptr) return cudaSuccess;
+    note_wait("event");
+    drain_until(event->last);
     return cudaSuccess;
 }
 
@@ -151,6 +168,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle)
     const Entry entry;
     const Event *event = event_of(handle);
     if (event->capture != nullptr) return give(cudaErrorCapturedEvent);
+    if (is_any_capturing()) return give(cudaErrorStreamCaptureUnsupported);
     pass_time();
     return event->last == nullptr || event->last->is_done ? cudaSuccess : cudaErrorNotReady;
 }
@@ -190,11 +208,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t *graph)
     if (!is_capturing(stream)) return give(cudaErrorIllegalState);
     if (stream->lane != 0) return give(cudaErrorStreamCaptureUnmatched);
     Graph *captured = stream->capture;
-    const bool is_whole = graph_is_joined(captured);
+    const bool is_broken = captured->is_broken || settings().has_no_graphs,
+               is_whole = graph_is_joined(captured);
     graph_end(captured);
-    if (!is_whole) {
+    if (is_broken || !is_whole) {
         delete captured;
-        return give(cudaErrorStreamCaptureUnjoined);
+        return give(is_broken ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined);
     }
     *graph = reinterpret_cast<cudaGraph_t>(captured);
     return cudaSuccess;

@@ -22,6 +22,7 @@ struct Graph {
     std::vector<Node> nodes;       /* in an order in which they can run */
     std::vector<Stream *> streams; /* by lane, while captured; the first one began */
     int marks = 0;
+    bool is_broken = false; /* by a call that no capture allows: what follows is recorded for nothing */
 };
 
 void graph_append(Stream *stream, Work work);

@@ -39,6 +39,8 @@ static Settings read_settings()
     read.seed = seed == nullptr ? 0 : strtoull(seed, nullptr, 0);
     read.is_lazy = read_flag("FSFM_EMULATION_LAZY");
     read.is_protected = read_flag("FSFM_EMULATION_PROTECT");
+    read.has_no_graphs = read_flag("FSFM_EMULATION_NO_GRAPHS");
+    read.waits = getenv("FSFM_EMULATION_WAITS");
     read.counts = getenv("FSFM_EMULATION_COUNT");
     return read;
 }

@@ -71,6 +71,12 @@ bool is_any_capturing()
     return std::any_of(streams.begin(), streams.end(), [](const auto &s) { return s->capture != nullptr; });
 }
 
+void break_captures()
+{
+    for (const auto &stream : streams)
+        if (stream->capture != nullptr) stream->capture->is_broken = true;
+}
+
 // One piece of work of a stream chosen at random. False where no stream can go on.
 static bool advance()
 {

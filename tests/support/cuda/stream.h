@@ -69,6 +69,8 @@ void drain_until(const std::shared_ptr<Mark> &mark);
 /* Lets some time pass: a little work may be done. */
 void pass_time();
 bool is_any_capturing();
+/* Of all streams. */
+void break_captures();
 
 double now_ms();
 
