@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mpi/carrier.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct fsfm_carrier {
     int64_t summing;        /* of them: given to MPI, once they were ready */
     int64_t back;           /* of them: summed, and on their way back to the device */
     fsfm_comm_sums *sums;   /* NULL: NCCL, or MPI on the device's memory */
+    bool is_abandoned;      /* NCCL: for good, as some rank failed */
     char way[256];
     fsfm_status failed; /* of a call that cannot return it */
     fsfm_error failure;
@@ -71,15 +73,60 @@ static fsfm_status try_mpi(const fsfm_carrier *carrier, fsfm_error *err)
     return fsfm_comm_agree(carrier->setup.comm, prove_mpi(carrier, err), err);
 }
 
-static fsfm_status try_nccl(const fsfm_carrier *carrier, fsfm_error *err)
+/* Ends sums that might never end. */
+static void abandon_group(fsfm_carrier *carrier)
+{
+    carrier->is_abandoned = true;
+    carrier->wire->ops->group_abandon(carrier->wire);
+}
+
+/* The same, of a rank that failed: on all others too. */
+static fsfm_status give_up_group(fsfm_carrier *carrier, fsfm_status st)
+{
+    fsfm_comm_alarm(carrier->setup.comm);
+    abandon_group(carrier);
+    return st;
+}
+
+/* Waits for the group of NCCL, or for its end on all ranks. Where another rank ended it this one did not
+ * fail: what is then on the device is nonsense, and the other one tells. */
+static fsfm_status await_group(fsfm_carrier *carrier, fsfm_wire_group_state wanted, fsfm_error *err)
+{
+    while (!carrier->is_abandoned) {
+        fsfm_wire_group_state state;
+        const fsfm_status st = carrier->wire->ops->group_state(carrier->wire, &state, err);
+        if (st != FSFM_OK) return give_up_group(carrier, st);
+        if (state >= wanted) return FSFM_OK;
+        if (fsfm_comm_is_alarmed(carrier->setup.comm)) abandon_group(carrier);
+        sched_yield();
+    }
+    return FSFM_OK;
+}
+
+static fsfm_status enter_group(fsfm_carrier *carrier, fsfm_error *err)
 {
     fsfm_comm *comm = carrier->setup.comm;
     fsfm_wire *wire = carrier->wire;
+    const int rank = fsfm_comm_rank(comm);
     unsigned char id[FSFM_WIRE_GROUP_ID_SIZE] = {0};
-    FSFM_TRY(fsfm_comm_agree(comm, wire->ops->group_id(wire, id, err), err));
+    FSFM_TRY(fsfm_comm_agree(comm, rank == 0 ? wire->ops->group_id(wire, id, err) : FSFM_OK, err));
     fsfm_comm_broadcast(comm, id, sizeof id, 0);
-    return fsfm_comm_agree(
-        comm, wire->ops->group_enter(wire, id, fsfm_comm_rank(comm), fsfm_comm_size(comm), err), err);
+    fsfm_status st = wire->ops->group_enter(wire, id, rank, fsfm_comm_size(comm), err);
+    if (st == FSFM_OK)
+        st = await_group(carrier, FSFM_WIRE_GROUP_READY, err);
+    else
+        st = give_up_group(carrier, st);
+    st = fsfm_comm_agree(comm, st, err);
+    fsfm_comm_alarm_end(comm);
+    return st;
+}
+
+/* A rank may have entered before it heard that another one did not. */
+static fsfm_status try_nccl(fsfm_carrier *carrier, fsfm_error *err)
+{
+    const fsfm_status st = enter_group(carrier, err);
+    if (st != FSFM_OK) abandon_group(carrier);
+    return st;
 }
 
 static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
@@ -118,31 +165,38 @@ static void name_way(fsfm_carrier *carrier)
     snprintf(carrier->way, sizeof carrier->way, "%s%.210s", way, why);
 }
 
-static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)
+/* What this rank needs for the way that was chosen. */
+static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
 {
     const fsfm_carrier_setup *setup = &carrier->setup;
-    const size_t size_bytes = (size_t)setup->count * sizeof(float);
-    FSFM_TRY(choose_kind(carrier, err));
-    name_way(carrier);
     carrier->pieces = calloc((size_t)setup->pieces + 1, sizeof *carrier->pieces);
     if (!carrier->pieces) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
-    if (carrier->kind == FSFM_CARRIER_HOST)
-        FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
-    if (carrier->kind != FSFM_CARRIER_HOST || !carrier->wire) return FSFM_OK;
+    if (carrier->kind != FSFM_CARRIER_HOST) return FSFM_OK;
+    FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
+    if (!carrier->wire) return FSFM_OK;
     void *host = NULL;
-    FSFM_TRY(carrier->wire->ops->alloc(carrier->wire, size_bytes, &host, err));
+    FSFM_TRY(carrier->wire->ops->alloc(carrier->wire, (size_t)setup->count * sizeof(float), &host, err));
     carrier->host = host;
     return FSFM_OK;
+}
+
+static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)
+{
+    FSFM_TRY(choose_kind(carrier, err));
+    name_way(carrier);
+    return fsfm_comm_agree(carrier->setup.comm, reserve(carrier, err), err);
 }
 
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err)
 {
     fsfm_carrier *carrier = calloc(1, sizeof *carrier);
+    fsfm_status st = carrier ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to sum gradients");
     *out = NULL;
-    if (!carrier) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to sum gradients");
-    carrier->setup = *setup;
-    carrier->wire = setup->dev->wire;
-    const fsfm_status st = open_parts(carrier, err);
+    if ((st = fsfm_comm_agree(setup->comm, st, err)) == FSFM_OK) {
+        carrier->setup = *setup;
+        carrier->wire = setup->dev->wire;
+        st = open_parts(carrier, err);
+    }
     if (st == FSFM_OK)
         *out = carrier;
     else
@@ -154,6 +208,7 @@ void fsfm_carrier_close(fsfm_carrier **carrier)
 {
     fsfm_carrier *c = *carrier;
     if (!c) return;
+    if (c->kind == FSFM_CARRIER_NCCL) c->wire->ops->group_abandon(c->wire);
     fsfm_comm_sums_close(&c->sums);
     if (c->host) c->wire->ops->free(c->wire, c->host);
     free(c->pieces);
@@ -166,6 +221,15 @@ const char *fsfm_carrier_way(const fsfm_carrier *carrier)
     return carrier->way;
 }
 
+/* A rank that fails here does not begin the sum: the others' would never end. */
+static fsfm_status sum_by_group(fsfm_carrier *carrier, float *values_dev, int64_t count, fsfm_error *err)
+{
+    FSFM_TRY(await_group(carrier, FSFM_WIRE_GROUP_READY, err));
+    if (carrier->is_abandoned) return FSFM_OK;
+    const fsfm_status st = carrier->wire->ops->sum(carrier->wire, values_dev, count, err);
+    return st == FSFM_OK ? st : give_up_group(carrier, st);
+}
+
 /* Copies of the piece where MPI needs one, and a mark that tells when the device has made the piece. */
 static fsfm_status announce(fsfm_carrier *carrier, const piece *p, fsfm_error *err)
 {
@@ -173,7 +237,7 @@ static fsfm_status announce(fsfm_carrier *carrier, const piece *p, fsfm_error *e
     fsfm_wire *wire = carrier->wire;
     float *values_dev = carrier->setup.values_dev + p->first;
     if (!wire) return dev->ops->synchronize(dev, err);
-    if (carrier->kind == FSFM_CARRIER_NCCL) return wire->ops->sum(wire, values_dev, p->count, err);
+    if (carrier->kind == FSFM_CARRIER_NCCL) return sum_by_group(carrier, values_dev, p->count, err);
     if (!carrier->host) return wire->ops->send(wire, NULL, NULL, 0, err);
     return wire->ops->send(wire, carrier->host + p->first, values_dev, (size_t)p->count * sizeof(float), err);
 }
@@ -222,8 +286,6 @@ void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count)
     piece *p = &carrier->pieces[carrier->begun++];
     *p = (piece){first, count};
     if (carrier->failed == FSFM_OK) keep_failure(carrier, announce(carrier, p, &err), &err);
-    if (carrier->failed != FSFM_OK && carrier->kind == FSFM_CARRIER_NCCL)
-        fsfm_comm_abort(carrier->setup.comm, carrier->failure.message);
     fsfm_carrier_progress(carrier);
 }
 
@@ -234,6 +296,17 @@ void fsfm_carrier_progress(fsfm_carrier *carrier)
     take_back(carrier, false);
 }
 
+/* Waits for the device here, too, where the group can end it: a later wait could not. */
+static fsfm_status join(fsfm_carrier *carrier, fsfm_error *err)
+{
+    const bool is_group = carrier->kind == FSFM_CARRIER_NCCL;
+    if (!carrier->wire) return FSFM_OK;
+    if (is_group) FSFM_TRY(await_group(carrier, FSFM_WIRE_GROUP_READY, err));
+    const fsfm_status st = carrier->wire->ops->join(carrier->wire, err);
+    if (!is_group) return st;
+    return st == FSFM_OK ? await_group(carrier, FSFM_WIRE_GROUP_IDLE, err) : give_up_group(carrier, st);
+}
+
 fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err)
 {
     if (carrier->kind != FSFM_CARRIER_NCCL) sum_ready(carrier, true);
@@ -242,7 +315,7 @@ fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err)
     carrier->begun = carrier->summing = carrier->back = 0;
     const fsfm_status failed = carrier->failed;
     carrier->failed = FSFM_OK;
-    fsfm_status joined = carrier->wire ? carrier->wire->ops->join(carrier->wire, err) : FSFM_OK;
+    const fsfm_status joined = join(carrier, err);
     if (failed == FSFM_OK) return joined;
     if (err) *err = carrier->failure;
     return failed;

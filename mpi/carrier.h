@@ -25,8 +25,8 @@ typedef struct {
 } fsfm_carrier_setup;
 
 typedef struct fsfm_carrier fsfm_carrier;
-/* Collective. FSFM_ERR_DEVICE with the reason where a kind that is not AUTO cannot be had on every rank. The
- * caller owns *out. */
+/* Collective, and all ranks return the same. FSFM_ERR_DEVICE with the reason where a kind that is not AUTO
+ * cannot be had on every rank. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
@@ -34,12 +34,13 @@ void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
 const char *fsfm_carrier_way(const fsfm_carrier *carrier);
 
 /* All ranks begin the same pieces in the same order. What was enqueued on the device before is in the sum. A
- * failure is kept for finish(), and the rank goes on taking part; but with NCCL, where the others would wait
- * on their devices for ever, it ends the job. */
+ * failure is kept for finish(), and the rank goes on taking part; with NCCL, where the others would wait on
+ * their devices for ever, it makes all of them leave the group, and nothing is summed any more. */
 void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count);
 void fsfm_carrier_progress(fsfm_carrier *carrier); /* not collective: lets pieces under way go on */
-/* All pieces are summed for what is enqueued on the device from now on. To be called by a rank that failed
- * too. */
+/* All pieces are summed for what is enqueued on the device from now on; by NCCL they are then done. To be
+ * called by a rank that failed too. FSFM_OK is not everybody's: where another rank failed the values are
+ * nonsense, and the ranks have to agree before they are used. */
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err);
 

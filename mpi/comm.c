@@ -14,12 +14,14 @@
 
 /* What one MPI call takes at most: counts are int, and some transports copy less than 2 GiB at a time. */
 enum { CHUNK_MAX = 1 << 28 };
+enum { TAG_EXCHANGE, TAG_ALARM };
 
 struct fsfm_comm {
     bool has_mpi;
     MPI_Comm handle;
     int rank, size, local_rank, local_size;
     _Atomic int64_t calls; /* that wait for other ranks: begun and ended ones, so odd within one */
+    bool has_given_alarm;
 };
 
 struct fsfm_comm_sums {
@@ -118,6 +120,7 @@ fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err)
 void fsfm_comm_stop(fsfm_comm **comm)
 {
     if (!*comm) return;
+    fsfm_comm_alarm_end(*comm);
     if ((*comm)->has_mpi) MPI_Finalize();
     free(*comm);
     *comm = NULL;
@@ -369,10 +372,40 @@ void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *their
     for (int64_t done = 0; done < size_bytes; done += CHUNK_MAX) {
         const int64_t left = size_bytes - done;
         const int now = (int)(left < CHUNK_MAX ? left : CHUNK_MAX);
-        MPI_WAIT_OR_ABORT(MPI_Sendrecv((const char *)mine + done, now, MPI_BYTE, peer, 0,
-                                       (char *)theirs + done, now, MPI_BYTE, peer, 0, comm->handle,
+        MPI_WAIT_OR_ABORT(MPI_Sendrecv((const char *)mine + done, now, MPI_BYTE, peer, TAG_EXCHANGE,
+                                       (char *)theirs + done, now, MPI_BYTE, peer, TAG_EXCHANGE, comm->handle,
                                        MPI_STATUS_IGNORE));
     }
+}
+
+/* Messages without content, of which alarm_end() receives every one. */
+void fsfm_comm_alarm(fsfm_comm *comm)
+{
+    if (comm->size == 1 || comm->has_given_alarm) return;
+    comm->has_given_alarm = true;
+    for (int peer = 0; peer < comm->size; peer++) {
+        MPI_Request request;
+        if (peer == comm->rank) continue;
+        MPI_OR_ABORT(MPI_Isend(NULL, 0, MPI_BYTE, peer, TAG_ALARM, comm->handle, &request));
+        MPI_OR_ABORT(MPI_Request_free(&request));
+    }
+}
+
+bool fsfm_comm_is_alarmed(fsfm_comm *comm)
+{
+    int is_there = 0;
+    if (comm->size == 1) return false;
+    MPI_OR_ABORT(MPI_Iprobe(MPI_ANY_SOURCE, TAG_ALARM, comm->handle, &is_there, MPI_STATUS_IGNORE));
+    return is_there != 0;
+}
+
+void fsfm_comm_alarm_end(fsfm_comm *comm)
+{
+    int64_t given = comm->has_given_alarm;
+    fsfm_comm_sum_i64(comm, &given, 1);
+    for (given -= comm->has_given_alarm; given > 0; given--)
+        MPI_OR_ABORT(MPI_Recv(NULL, 0, MPI_BYTE, MPI_ANY_SOURCE, TAG_ALARM, comm->handle, MPI_STATUS_IGNORE));
+    comm->has_given_alarm = false;
 }
 
 void fsfm_comm_abort(fsfm_comm *comm, const char *why)

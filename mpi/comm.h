@@ -74,6 +74,12 @@ void fsfm_comm_vote_end(
 void fsfm_comm_vote_close(fsfm_comm_vote **vote); /* accepts NULL */
 /* Not collective: sends mine to peer and receives as much from it. */
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
+/* A rank's word to all others, beside their order of calls: for those that wait for a device that waits for
+ * other ranks' devices. Not collective: alarm() gives it, once until alarm_end(); is_alarmed() says whether
+ * some other rank has. alarm_end(): no rank is alarmed then. */
+void fsfm_comm_alarm(fsfm_comm *comm);
+bool fsfm_comm_is_alarmed(fsfm_comm *comm);
+void fsfm_comm_alarm_end(fsfm_comm *comm);
 /* Not collective: ends all ranks with code 1, at once. */
 void fsfm_comm_abort(fsfm_comm *comm, const char *why) __attribute__((noreturn));
 /* The same with another code and no word, and from any thread. */

@@ -38,7 +38,7 @@ static fsfm_learner_sums add_sums(fsfm_learner_sums a, fsfm_learner_sums b)
     return sum;
 }
 
-static fsfm_status open_fast(fsfm_reduce *reduce, fsfm_error *err)
+static fsfm_status cut_buckets(fsfm_reduce *reduce, fsfm_error *err)
 {
     const fsfm_reduce_setup *setup = &reduce->setup;
     const int64_t floats = setup->bucket_mib * (1024 * 1024 / (int64_t)sizeof(float));
@@ -47,13 +47,19 @@ static fsfm_status open_fast(fsfm_reduce *reduce, fsfm_error *err)
     reduce->buckets = (setup->count + reduce->bucket_floats - 1) / reduce->bucket_floats;
     if (!(reduce->missing = calloc((size_t)reduce->buckets + 1, sizeof *reduce->missing)))
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
-    if (fsfm_comm_size(setup->comm) == 1) return FSFM_OK;
+    return FSFM_OK;
+}
+
+static fsfm_status open_carrier(fsfm_reduce *reduce, fsfm_error *err)
+{
+    const fsfm_reduce_setup *setup = &reduce->setup;
     const fsfm_carrier_setup carrier = {.comm = setup->comm,
                                         .dev = setup->dev,
                                         .values_dev = setup->gradients_dev,
                                         .count = setup->count,
                                         .pieces = reduce->buckets,
                                         .kind = setup->carrier};
+    if (fsfm_comm_size(setup->comm) == 1) return FSFM_OK;
     return fsfm_carrier_open(&carrier, &reduce->carrier, err);
 }
 
@@ -89,12 +95,16 @@ static fsfm_status open_exact(fsfm_reduce *reduce, fsfm_error *err)
 
 fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, fsfm_error *err)
 {
-    fsfm_status st = FSFM_OK;
+    const bool is_fast = setup->kind == FSFM_REDUCTION_FAST;
     fsfm_reduce *reduce = calloc(1, sizeof *reduce);
+    fsfm_status st = reduce ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the reduction");
     *out = NULL;
-    if (!reduce) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the reduction");
-    reduce->setup = *setup;
-    st = setup->kind == FSFM_REDUCTION_FAST ? open_fast(reduce, err) : open_exact(reduce, err);
+    if (reduce) {
+        reduce->setup = *setup;
+        st = is_fast ? cut_buckets(reduce, err) : open_exact(reduce, err);
+    }
+    st = fsfm_comm_agree(setup->comm, st, err);
+    if (st == FSFM_OK && is_fast) st = open_carrier(reduce, err);
     if (st != FSFM_OK) {
         fsfm_reduce_close(&reduce);
         return st;

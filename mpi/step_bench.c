@@ -171,6 +171,7 @@ static void describe(const bench *b, fsfm_step_bench *out)
     out->local_batch = train->local_batch;
     out->kept = train->data.feed.patches - train->data.feed.budget;
     memcpy(out->device, b->dev->name, sizeof out->device);
+    memcpy(out->slow_products, b->dev->slow_products, sizeof out->slow_products);
     out->precision = b->dev->precision;
     const fsfm_work_setup setup = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
     out->flops = fsfm_flops_count(&setup);

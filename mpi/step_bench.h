@@ -23,6 +23,7 @@ typedef struct {
     int64_t micro_batch, local_batch;
     int64_t kept;
     char device[96];
+    char slow_products[128];  /* fsfm_device's, of rank 0 */
     fsfm_precision precision; /* what is computed in, which may not be what was asked for */
     fsfm_flops flops;         /* an image */
     fsfm_device_peaks peaks;  /* of all ranks together: measured around every step, the best counts */

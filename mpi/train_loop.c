@@ -141,9 +141,19 @@ static void tell_graph(fsfm_train *train)
     train->is_graph_told = true;
 }
 
+/* Once, as a step has the shapes of all others. */
+static void tell_slow_products(fsfm_train *train)
+{
+    const char *shapes = train->dev->slow_products;
+    if (shapes[0])
+        fsfm_log_line(train->log,
+                      "products  %s (M x N x K) by a plain kernel, slower: no fast one takes their widths",
+                      shapes);
+}
+
 static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)
 {
-    const int64_t bad_most = train->job->train->max_bad_steps;
+    const int64_t bad_most = train->job->train->max_bad_steps, first_step = train->at.step;
     while (train->at.step < train->end_step && *stop == FSFM_STOP_NO) {
         fsfm_step_outcome out;
         bool is_best = false, is_end = false;
@@ -157,6 +167,7 @@ static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_err
         }
         fsfm_train_record_step(train, train->at.step - 1, &out);
         tell_graph(train);
+        if (train->at.step == first_step + 1) tell_slow_products(train);
         if (train->at.bad_in_row >= bad_most)
             return fsfm_fail(err, FSFM_ERR_NUMERIC,
                              "step %" PRId64 ": the loss was not finite %" PRId64

@@ -175,17 +175,6 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
         return fsfm_fail(err, FSFM_ERR_ARG, "train.cuda_graph: expected auto or off on %s, found on",
                          train->dev->name);
     FSFM_TRY(fsfm_learner_open(train->dev, &setup, &train->learner, err));
-    const fsfm_reduce_setup reduce = {
-        .comm = train->comm,
-        .dev = train->dev,
-        .gradients_dev = fsfm_learner_gradients_dev(train->learner),
-        .count = fsfm_learner_parameters(train->learner)->total_floats,
-        .kind = job->train->reduction,
-        .bucket_mib = job->train->bucket_mib,
-        .carrier = job->train->carrier,
-        .slices = job->train->slices,
-    };
-    FSFM_TRY(fsfm_reduce_open(&reduce, &train->reduce, err));
     train->batches = calloc((size_t)train->micro_count, sizeof *train->batches);
     train->slice_sums = calloc((size_t)train->micro_count, sizeof *train->slice_sums);
     if (!train->batches || !train->slice_sums)
@@ -196,6 +185,22 @@ static fsfm_status open_learner(fsfm_train *train, fsfm_error *err)
     if (!train->keys || !train->all_keys)
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for InfoNCE keys");
     return FSFM_OK;
+}
+
+static fsfm_status open_reduce(fsfm_train *train, fsfm_error *err)
+{
+    const fsfm_train_options *o = train->job->train;
+    const fsfm_reduce_setup setup = {
+        .comm = train->comm,
+        .dev = train->dev,
+        .gradients_dev = fsfm_learner_gradients_dev(train->learner),
+        .count = fsfm_learner_parameters(train->learner)->total_floats,
+        .kind = o->reduction,
+        .bucket_mib = o->bucket_mib,
+        .carrier = o->carrier,
+        .slices = o->slices,
+    };
+    return fsfm_reduce_open(&setup, &train->reduce, err);
 }
 
 static fsfm_status open_checkpoints(fsfm_train *train, fsfm_error *err)
@@ -221,7 +226,8 @@ fsfm_status fsfm_train_shape(fsfm_train *train, fsfm_error *err)
 
 fsfm_status fsfm_train_open_learner(fsfm_train *train, fsfm_error *err)
 {
-    return fsfm_comm_agree(train->comm, open_learner(train, err), err);
+    FSFM_TRY(fsfm_comm_agree(train->comm, open_learner(train, err), err));
+    return open_reduce(train, err);
 }
 
 fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)

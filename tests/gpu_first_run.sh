@@ -22,9 +22,11 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/fsfm-test.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 FSFM=$build/fsfm RANKS=$SOURCE/tests/support/ranks.sh
 FSFM_CUDA_PLUGIN=$build/libfsfm_cuda.so
+FSFM_NCCL_LIBRARY=${FSFM_NCCL_LIBRARY:-}
 GPU_NAME='' # behind "cuda:0 (" in what the program prints
-[ -z "$emulated" ] || FSFM_CUDA_PLUGIN=$build/libfsfm_cuda_emulated.so GPU_NAME=emulated
-export SOURCE FSFM RANKS FSFM_CUDA_PLUGIN GPU_NAME OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+[ -z "$emulated" ] || FSFM_CUDA_PLUGIN=$build/libfsfm_cuda_emulated.so \
+    FSFM_NCCL_LIBRARY=$build/libfsfm_nccl_emulated.so GPU_NAME=emulated
+export SOURCE FSFM RANKS FSFM_CUDA_PLUGIN FSFM_NCCL_LIBRARY GPU_NAME OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 passed=0 failed=0 skipped=0 gpus=0
 nvcc=$(command -v nvcc || command -v "${CUDACXX:-/usr/local/cuda/bin/nvcc}")
 

@@ -72,7 +72,7 @@ if [ -z "$sanitized" ]; then
     echo "no tests with sanitizers, as they are not built"
 else
     # The other instruction sets of a test differ in generated code alone; large ones take long on an emulated GPU.
-    others=(-E 'AVX2|SSE41|^(device.(linear|profile|rows)|gradient.(savings|step)|emulation.*)\.cuda')
+    others=(-E 'AVX2|SSE41|^((device.(linear|profile|rows)|gradient.(savings|step)|emulation.*)\.cuda|emulation.attention_shapes)')
     [ -z "$full" ] || others=()
     part "sanitizers, libraries" sanitized_tests 1 -L '^(unit|io|device|gradient|fuzz)$' "${others[@]}"
     part "sanitizers, program" sanitized_tests 0 -L '^(mpi|fault|end_to_end)$'

@@ -28,6 +28,7 @@
 #include "core/base/arena.h"
 #include "core/base/status.h"
 #include "core/device/recorder.h"
+#include "core/device/operations.h"
 #include "core/device/wire.h"
 
 #ifdef __cplusplus
@@ -316,43 +317,14 @@ typedef struct { /* every entry is mandatory */
                               fsfm_error *err);
     fsfm_status (*get_matrix)(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
                               fsfm_error *err);
-    /* out = x, rounded; below, y += x. */
-    fsfm_status (*to_act)(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
-    /* out = what rounding took from a matrix's elements, itself rounded; in fp32 zeros. */
-    fsfm_status (*matrix_rest)(fsfm_device *dev, int64_t count, const void *matrix, fsfm_act *out,
-                               fsfm_error *err);
-    fsfm_status (*add_act)(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
 
-    fsfm_status (*linear)(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);
-    fsfm_status (*linear_backward)(fsfm_device *dev, const fsfm_linear_backward_args *args, fsfm_error *err);
-    fsfm_status (*layernorm)(fsfm_device *dev, const fsfm_layernorm_args *args, fsfm_error *err);
-    fsfm_status (*layernorm_backward)(fsfm_device *dev, const fsfm_layernorm_backward_args *args,
-                                      fsfm_error *err);
-    fsfm_status (*attention)(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err);
-    fsfm_status (*attention_backward)(fsfm_device *dev, const fsfm_attention_backward_args *args,
-                                      fsfm_error *err);
-    fsfm_status (*patches)(fsfm_device *dev, const fsfm_patches_args *args, fsfm_error *err);
-    fsfm_status (*embed)(fsfm_device *dev, const fsfm_embed_args *args, fsfm_error *err);
-    fsfm_status (*embed_backward)(fsfm_device *dev, const fsfm_embed_backward_args *args, fsfm_error *err);
-    fsfm_status (*unshuffle)(fsfm_device *dev, const fsfm_unshuffle_args *args, fsfm_error *err);
-    fsfm_status (*unshuffle_backward)(fsfm_device *dev, const fsfm_unshuffle_backward_args *args,
-                                      fsfm_error *err);
-    fsfm_status (*pick)(fsfm_device *dev, const fsfm_pick_args *args, fsfm_error *err);
-    fsfm_status (*pick_backward)(fsfm_device *dev, const fsfm_pick_backward_args *args, fsfm_error *err);
-    fsfm_status (*mean)(fsfm_device *dev, const fsfm_mean_args *args, fsfm_error *err);
-    fsfm_status (*mean_backward)(fsfm_device *dev, const fsfm_mean_backward_args *args, fsfm_error *err);
-    fsfm_status (*normalize)(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err);
-    fsfm_status (*normalize_backward)(fsfm_device *dev, const fsfm_normalize_backward_args *args,
-                                      fsfm_error *err);
-    fsfm_status (*dot_loss)(fsfm_device *dev, const fsfm_dot_loss_args *args, fsfm_error *err);
-    fsfm_status (*infonce)(fsfm_device *dev, const fsfm_infonce_args *args, fsfm_error *err);
-    fsfm_status (*patch_loss)(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err);
-    fsfm_status (*adamw)(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err);
-    /* y[i] += x[i] */
-    fsfm_status (*add)(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
-    /* *sum_dev = sum of x[i]^2 in double, in an order fixed by count */
-    fsfm_status (*norm_squared)(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,
-                                fsfm_error *err);
+#define FSFM_ENTRY(op) fsfm_status (*op)(fsfm_device * dev, const fsfm_##op##_args *args, fsfm_error *err);
+#define FSFM_VECTOR_ENTRY(op, x_type, y_type) \
+    fsfm_status (*op)(fsfm_device * dev, int64_t count, const x_type *x, y_type *y, fsfm_error *err);
+    FSFM_OPERATIONS(FSFM_ENTRY)
+    FSFM_VECTOR_OPERATIONS(FSFM_VECTOR_ENTRY)
+#undef FSFM_VECTOR_ENTRY
+#undef FSFM_ENTRY
 } fsfm_device_ops;
 
 /* What every backend's device begins with. */
@@ -377,6 +349,9 @@ struct fsfm_device {
     char name[96];  /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
     char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
     char place[40]; /* of a GPU: the number that no other has; else "" */
+    /* Products so far that a plain, slow kernel computes, as no fast one takes their widths: "MxNxK, ..." and
+     * how many more there are; else "" */
+    char slow_products[128];
 };
 
 typedef struct {

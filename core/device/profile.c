@@ -5,30 +5,7 @@
 
 #include "core/base/clock.h"
 
-/* The operations whose arguments are a struct. */
-#define OPERATIONS(X)     \
-    X(linear)             \
-    X(linear_backward)    \
-    X(layernorm)          \
-    X(layernorm_backward) \
-    X(attention)          \
-    X(attention_backward) \
-    X(patches)            \
-    X(embed)              \
-    X(embed_backward)     \
-    X(unshuffle)          \
-    X(unshuffle_backward) \
-    X(pick)               \
-    X(pick_backward)      \
-    X(mean)               \
-    X(mean_backward)      \
-    X(normalize)          \
-    X(normalize_backward) \
-    X(dot_loss)           \
-    X(infonce)            \
-    X(patch_loss)         \
-    X(adamw)
-/* And the others that do work. */
+/* What moves memory. */
 #define MOVES(X)   \
     X(upload)      \
     X(download)    \
@@ -37,15 +14,12 @@
     X(copy)        \
     X(zero)        \
     X(set_matrix)  \
-    X(get_matrix)  \
-    X(to_act)      \
-    X(matrix_rest) \
-    X(add_act)     \
-    X(add)         \
-    X(norm_squared)
+    X(get_matrix)
 
 #define NUMBER(op) OP_##op,
-enum { OPERATIONS(NUMBER) MOVES(NUMBER) OPS };
+#define VECTOR_NUMBER(op, x_type, y_type) OP_##op,
+enum { FSFM_OPERATIONS(NUMBER) MOVES(NUMBER) FSFM_VECTOR_OPERATIONS(VECTOR_NUMBER) OPS };
+#undef VECTOR_NUMBER
 #undef NUMBER
 
 typedef struct {
@@ -256,7 +230,7 @@ static fsfm_status count(profiled *profile, int op, work done, double began_s, f
         FSFM_TRY(profile->inner->ops->op(profile->inner, args, err));                                \
         return count(profile, OP_##op, work_##op(dev, args), began_s, err);                          \
     }
-OPERATIONS(DEFINE)
+FSFM_OPERATIONS(DEFINE)
 #undef DEFINE
 
 /* The same around a call with arguments of its own; moved is in bytes. */
@@ -360,8 +334,11 @@ static fsfm_status profile_synchronize(fsfm_device *dev, fsfm_error *err)
 }
 
 #define MEMBER(op) .op = profile_##op,
-static const fsfm_device_ops profile_ops = {OPERATIONS(MEMBER) MOVES(MEMBER).alloc = profile_alloc,
-                                            .free = profile_free, .synchronize = profile_synchronize};
+#define VECTOR_MEMBER(op, x_type, y_type) .op = profile_##op,
+static const fsfm_device_ops profile_ops = {
+    FSFM_OPERATIONS(MEMBER) FSFM_VECTOR_OPERATIONS(VECTOR_MEMBER) MOVES(MEMBER).alloc = profile_alloc,
+    .free = profile_free, .synchronize = profile_synchronize};
+#undef VECTOR_MEMBER
 #undef MEMBER
 
 static void wrap(profiled *p, fsfm_device *inner, fsfm_profile_entry *entries)
@@ -397,7 +374,10 @@ fsfm_device *fsfm_profile_device(fsfm_profile *profile)
 void fsfm_profile_reset(fsfm_profile *profile)
 {
 #define NAME(op) #op,
-    static const char *const names[OPS] = {OPERATIONS(NAME) MOVES(NAME)};
+#define VECTOR_NAME(op, x_type, y_type) #op,
+    static const char *const names[OPS] = {FSFM_OPERATIONS(NAME) MOVES(NAME)
+                                               FSFM_VECTOR_OPERATIONS(VECTOR_NAME)};
+#undef VECTOR_NAME
 #undef NAME
     for (int op = 0; op < OPS; op++) profile->entries[op] = (fsfm_profile_entry){.name = names[op]};
 }

@@ -20,6 +20,11 @@ extern "C" {
 typedef struct fsfm_wire fsfm_wire;
 
 enum { FSFM_WIRE_GROUP_ID_SIZE = 128 }; /* bytes */
+typedef enum {
+    FSFM_WIRE_GROUP_BUSY,  /* not all have entered, or the last sum is not enqueued yet */
+    FSFM_WIRE_GROUP_READY, /* for the next sum */
+    FSFM_WIRE_GROUP_IDLE   /* and all of the wire's work is done */
+} fsfm_wire_group_state;
 
 typedef struct {
     /* Host memory that the wire reads and writes; free accepts NULL. */
@@ -36,13 +41,19 @@ typedef struct {
     /* What is enqueued on the device from now on sees all that was received and summed. */
     fsfm_status (*join)(fsfm_wire *wire, fsfm_error *err);
 
-    /* Sums over a group of processes by the device's own library (NCCL). group_id: one process makes the id;
-     * FSFM_ERR_DEVICE, with the reason, where there is no such library. enter: all of them, at once. sum, in
-     * place: all of them, the same ones in the same order. */
+    /* Sums over a group of processes by the device's own library (NCCL). None of these calls waits for other
+     * processes: group_state says how far it is. group_id: one process makes the id; FSFM_ERR_DEVICE, with
+     * the reason, where there is no such library. group_enter: all of them; starts to enter. sum, in place:
+     * all of them, the same ones in the same order, each in the state READY; so is join() for what they sum.
+     */
     fsfm_status (*group_id)(fsfm_wire *wire, unsigned char id[FSFM_WIRE_GROUP_ID_SIZE], fsfm_error *err);
     fsfm_status (*group_enter)(fsfm_wire *wire, const unsigned char id[FSFM_WIRE_GROUP_ID_SIZE], int rank,
                                int ranks, fsfm_error *err);
     fsfm_status (*sum)(fsfm_wire *wire, float *values_dev, int64_t count, fsfm_error *err);
+    /* FSFM_ERR_DEVICE, with the reason, where the group is broken: sums under way may then never end. */
+    fsfm_status (*group_state)(fsfm_wire *wire, fsfm_wire_group_state *out, fsfm_error *err);
+    /* Leaves the group at once; sums under way end, with nonsense. */
+    void (*group_abandon)(fsfm_wire *wire);
 } fsfm_wire_ops;
 
 /* What every wire begins with. */

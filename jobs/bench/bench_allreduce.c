@@ -77,8 +77,8 @@ static fsfm_status measure_size(const sweep *s, measurement *m, fsfm_error *err)
                                      .kind = s->kind,
                                      .bucket_mib = s->bucket_mib,
                                      .slices = fsfm_comm_size(s->comm)};
-    if (st == FSFM_OK) st = fsfm_reduce_open(&setup, &reduce, err);
     st = fsfm_comm_agree(s->comm, st, err);
+    if (st == FSFM_OK) st = fsfm_reduce_open(&setup, &reduce, err);
     if (st == FSFM_OK) st = time_runs(reduce, m, err);
     fsfm_reduce_close(&reduce);
     s->dev->ops->free(s->dev, gradients);

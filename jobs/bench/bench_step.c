@@ -93,6 +93,7 @@ static void print_json(const result *r)
     fsfm_json_int(&json, "ranks", seen->ranks);
     fsfm_json_int(&json, "threads", seen->threads);
     fsfm_json_text(&json, "device", seen->device);
+    if (seen->slow_products[0]) fsfm_json_text(&json, "slow_products", seen->slow_products);
     fsfm_json_int(&json, "steps", r->steps);
     fsfm_json_real(&json, "images_per_s_best", r->images_per_s_best);
     fsfm_json_real(&json, "images_per_s_median", r->images_per_s_median);
@@ -138,6 +139,9 @@ static void print_text(const result *r)
     const fsfm_step_bench *seen = &r->seen;
     const int64_t batch = r->settings->train.global_batch;
     printf("device      %s\n", seen->device);
+    if (seen->slow_products[0])
+        printf("products    %s (M x N x K) by a plain kernel, slower: no fast one takes their widths\n",
+               seen->slow_products);
     printf("step        %s, %s: %" PRId64 " images = %d rank%s x %" PRId64 " x %" PRId64
            "; %d steps to warm up, %" PRId64 " timed\n",
            r->preset, precision_name(r), batch, seen->ranks, seen->ranks == 1 ? "" : "s",

@@ -252,6 +252,36 @@ static void arrays_may_begin_anywhere(void **state)
     }
 }
 
+/* A GPU's library reads whole 16 bytes: what it does not take is told, each shape once. */
+static void slow_products_are_told(void **state)
+{
+    (void)state;
+    enum { N = 3, C = 64 };
+    static const int64_t widths[][2] = {{C, C}, {10, C}, {10, C}, {C, 7}, {10, 7}, {13, 7}}; /* in, out */
+    static const char *const told[] = {"",
+                                       "3x64x10",
+                                       "3x64x10",
+                                       "3x64x10, 3x7x64",
+                                       "3x64x10, 3x7x64, 3x7x10",
+                                       "3x64x10, 3x7x64, 3x7x10 and 1 more"};
+    device_case c;
+    case_begin(&c, 1, 0);
+    const case_array *x = case_random(&c, CASE_ACTS, N * C, 1.0),
+                     *weight = case_random(&c, CASE_WEIGHTS, C * C, 1.0);
+    case_array *out = case_output(&c, CASE_ACTS, N * C);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const fsfm_linear_args args = {.N = N,
+                                       .Cin = widths[i][0],
+                                       .Cout = widths[i][1],
+                                       .x = x->dev,
+                                       .weight = weight->dev,
+                                       .out = out->dev};
+        assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+        assert_string_equal(c.dev->slow_products, c.dev->kind == FSFM_DEVICE_CUDA ? told[i] : "");
+    }
+    case_end(&c);
+}
+
 /* No rows: nothing is read or written but gradients that stay. */
 static void no_rows_are_no_work(void **state)
 {
@@ -356,10 +386,14 @@ static void rows_do_not_meet(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_is_the_references),   cmocka_unit_test(linear_backward_is_the_references),
-        cmocka_unit_test(backward_goes_through_gelu), cmocka_unit_test(unwanted_gradients_may_be_null),
-        cmocka_unit_test(rows_do_not_meet),           cmocka_unit_test(arrays_may_begin_anywhere),
-        cmocka_unit_test(no_rows_are_no_work),        cmocka_unit_test(bits_do_not_depend_on_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(linear_is_the_references),
+                                       cmocka_unit_test(linear_backward_is_the_references),
+                                       cmocka_unit_test(backward_goes_through_gelu),
+                                       cmocka_unit_test(unwanted_gradients_may_be_null),
+                                       cmocka_unit_test(rows_do_not_meet),
+                                       cmocka_unit_test(arrays_may_begin_anywhere),
+                                       cmocka_unit_test(slow_products_are_told),
+                                       cmocka_unit_test(no_rows_are_no_work),
+                                       cmocka_unit_test(bits_do_not_depend_on_threads)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("linear", tests, NULL, NULL);
 }

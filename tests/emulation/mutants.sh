@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # mutants.sh BUILD [NAME...]: plants each fault of mutants.txt (or those named) in a copy of the emulated plugin, or of the
-# test's program, and demands that its test reports it; and that the same tests report nothing of the plugin without faults. BUILD: the file build.sh
+# test's program where the fault is not the plugin's, and demands that its test reports it; and that the same tests report
+# nothing without faults. BUILD: the file build.sh
 # that CMake writes. One object is compiled for each fault.
 #
 # A line a fault: what reported it. The last line: "N of N mutants reported". Exit code 1: not all, or a text of the table is
@@ -10,12 +11,13 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_tree=$(cd "$here/../.." && pwd)
 build=$1
-compile_commands='' compiler_cxx='' libraries='' tests='' # which build.sh sets
+compile_commands='' compiler_cxx='' libraries='' tests='' nccl_library='' # which build.sh sets
 # shellcheck source=/dev/null
 . "$build"
-folder=core/device/cuda
+plugin_folder=core/device/cuda
 limit_s=100 # one run of a test
 ulimit -c 0
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 
 # read_table: each block of mutants.txt as a folder NAME of $work, a file for each of its parts.
 read_table() {
@@ -28,7 +30,7 @@ read_table() {
             echo "${line%% *}" >"$into/kind"
             ;;
         'mode '*) echo "${line#* }" >>"$into/modes" ;;
-        'file '* | 'model '* | 'unit '* | 'test '*) echo "${line#* }" >"$into/${line%% *}" ;;
+        'file '* | 'unit '* | 'test '*) echo "${line#* }" >"$into/${line%% *}" ;;
         ' '* | -* | +*)
             case $line in +*) ;; *) echo "${line:1}" >>"$into/before" ;; esac
             case $line in -*) ;; *) echo "${line:1}" >>"$into/after" ;; esac
@@ -39,15 +41,18 @@ read_table() {
     done <"$here/mutants.txt"
 }
 
-# The source that has the fault.
-source_of() { # NAME
-    if [ -e "$work/$1/model" ]; then echo "core/model/$(cat "$work/$1/model")"; else echo "$folder/$(cat "$work/$1/file")"; fi
+# file_of NAME: the path of what is compiled; file_of NAME changed: of what has the fault.
+file_of() {
+    local file
+    file=$(cat "$work/$1/file")
+    [ "${2:-}" = changed ] || [ ! -e "$work/$1/unit" ] || file=$(cat "$work/$1/unit")
+    case $file in */*) echo "$file" ;; *) echo "$plugin_folder/$file" ;; esac
 }
 
 # plant NAME: the file with the fault at its place in the folder NAME/tree.
 plant() {
     local mutant=$work/$1 file text before after rest
-    file=$(source_of "$1")
+    file=$(file_of "$1" changed)
     touch "$mutant/after"
     IFS= read -r -d '' text <"$source_tree/$file"
     text=$'\n'$text
@@ -63,61 +68,65 @@ plant() {
     printf '%s' "${text:1}" >"$mutant/tree/$file"
 }
 
-# compile NAME VARIANT: the plugin VARIANT (emulated, checked) with the fault, NAME/VARIANT.so. Included files are looked for
-# in NAME/tree first.
-compile() {
-    local mutant=$work/$1 variant=$2 unit command object objects plugin_objects=${2}_objects
-    unit=$folder/$(cat "$mutant/unit" 2>/dev/null || cat "$mutant/file")
-    command=$(grep -F '"command": ' "$compile_commands" | grep -F "fsfm_cuda_$variant.dir/" | grep -F -- "-c $source_tree/$unit\"")
+# compile_unit NAME TARGET OBJECT: the file of a target's with the fault. Included files are looked for in NAME/tree first.
+compile_unit() {
+    local mutant=$work/$1 unit command
+    unit=$(file_of "$1")
+    command=$(grep -F '"command": ' "$compile_commands" | grep -F "$2.dir/" | grep -F -- "-c $source_tree/$unit\"")
     command=${command#*\"command\": \"} command=${command%\",*}
     [ -n "$command" ] || { echo "no command compiles $unit" && return 1; }
-    object=$mutant/$variant.o
     [ -e "$mutant/tree/$unit" ] && unit=$mutant/tree/$unit || unit=$source_tree/$unit
     # shellcheck disable=SC2001 # not a plain text
-    command="$(sed 's/ -o [^ ]* -c .*//' <<<"$command") -w -O1 -g0 -iquote '$mutant/tree' -o '$object' -c '$unit'"
-    eval "${command//\\\"/\"}" || return
+    command="$(sed 's/ -o [^ ]* -c .*//' <<<"$command") -w -O1 -g0 -iquote '$mutant/tree' -o '$3' -c '$unit'"
+    eval "${command//\\\"/\"}"
+}
+
+# compile NAME VARIANT: with the fault, the plugin VARIANT (emulated, checked) or the test's program (program), NAME/VARIANT.so.
+compile() {
+    local mutant=$work/$1 variant=$2 object unit program link objects plugin_objects=${2}_objects
+    object=$mutant/$variant.o
+    if [ "$variant" = program ]; then
+        compile_unit "$1" "fsfm_$(dirname "$(file_of "$1")")" "$object" || return
+        program=$(path_of "$(cut -d ' ' -f 1 "$mutant/test")")
+        link=$(dirname "$program")/CMakeFiles/$(basename "$program").dir/link.txt
+        [ -e "$link" ] || { echo "no command links $program: not CMake's Makefiles?" && return 1; }
+        # The object stands before the libraries, whose own is then not wanted.
+        (cd "$(dirname "$program")" && eval "$(sed "s: -o [^ ]* : -o '$mutant/program.so' '$object' :" "$link")")
+        return
+    fi
+    compile_unit "$1" "fsfm_cuda_$variant" "$object" || return
     read -ra objects <<<"${!plugin_objects}"
-    unit=$(basename "$unit")
-    objects=("${objects[@]/#*\/$folder\/$unit.o/$object}")
+    unit=$(basename "$(file_of "$1")")
+    objects=("${objects[@]/#*\/$plugin_folder\/$unit.o/$object}")
     # shellcheck disable=SC2086 # a list
     "$compiler_cxx" -shared -Wl,--exclude-libs,ALL -o "$mutant/$variant.so" "${objects[@]}" $libraries
 }
 
-# compile_program NAME: the test's program with the fault, NAME/program. What is linked first stands before the library's.
-compile_program() {
-    local mutant=$work/$1 source command program link
-    source=$(source_of "$1")
-    read -r program _ <"$mutant/test"
-    command=$(grep -F '"command": ' "$compile_commands" | grep -F -- "-c $source_tree/$source\"")
-    command=${command#*\"command\": \"} command=${command%\",*}
-    [ -n "$command" ] || { echo "no command compiles $source" && return 1; }
-    # shellcheck disable=SC2001 # not a plain text
-    command="$(sed 's/ -o [^ ]* -c .*//' <<<"$command") -w -O1 -g0 -o '$mutant/model.o' -c '$mutant/tree/$source'"
-    eval "${command//\\\"/\"}" || return
-    link=$(cat "$tests/CMakeFiles/$program.dir/link.txt")
-    (cd "$tests" && eval "${link/ -o $program / $mutant/model.o -o $mutant/program }")
+path_of() { # PROGRAM
+    case $1 in emulation.*) echo "$tests/emulation/$1" ;; *) echo "$tests/$1" ;; esac
 }
 
-# run_test PLUGIN OUTPUT TEST MODE [PROGRAM]: a test of the table in a mode of the table, PROGRAM: its program with a fault.
-# 0: it passed, 1: it did not.
+# run_test PLUGIN PROGRAM OUTPUT TEST MODE...: a test of the table in a mode of the table; PROGRAM is another one for it, or
+# empty. 0: it passed, 1: it did not.
 run_test() {
-    local plugin=$1 output=$2 program precision only status order seed lazy=''
-    read -r program precision only <<<"$3"
-    read -r order seed <<<"${4#checker }"
-    [ "$order" = lazy ] && lazy=1 order=random
-    case $program in emulation.*) program=$tests/emulation/$program ;; *) program=$tests/$program ;; esac
-    program=${5:-$program}
+    local plugin=$1 other=$2 output=$3 program precision only ranks status order seed lazy='' protect='' launcher=() limit=$limit_s
+    read -r program precision only ranks <<<"$4"
+    read -r order seed <<<"${5#checker }"
+    [ "$order" = lazy ] && lazy=1 protect=1 order=random
+    [ "$order" = late ] && lazy=1 order=random
+    [ -z "$ranks" ] || launcher=("$source_tree/tests/support/ranks.sh" "$ranks") limit=30 # who waits for another is found soon
+    program=${other:-$(path_of "$program")}
     { (cd "$work" && exec env FSFM_TEST_DEVICE=cuda FSFM_CUDA_PLUGIN="$plugin" FSFM_TEST_PRECISION="$precision" \
         FSFM_TEST_ONLY="$only" CMOCKA_TEST_ABORT=1 FSFM_EMULATION_ORDER="$order" FSFM_EMULATION_SEED="${seed:-1}" \
-        FSFM_EMULATION_LAZY=$lazy FSFM_EMULATION_PROTECT=$lazy \
-        timeout $limit_s "$program") >"$output" 2>&1; } 2>/dev/null # the shell's word on signals
+        FSFM_EMULATION_LAZY=$lazy FSFM_EMULATION_PROTECT=$protect FSFM_NCCL_LIBRARY="$nccl_library" \
+        timeout $limit "${launcher[@]}" "$program") >"$output" 2>&1; } 2>/dev/null # the shell's word on signals
     status=$?
     case $status in
     0 | 134) ;; # passed; cmocka gave up
-    124) echo "emulated device: nothing within $limit_s s" >>"$output" ;;
+    124) echo "emulated device: nothing within $limit s" >>"$output" ;;
     *) echo "the program ended with status $status" >>"$output" ;;
     esac
-    if [ $status = 0 ] && ! grep -q ' 1 test(s) run' "$output"; then
+    if [ $status = 0 ] && [ "$only" != '*' ] && ! grep -q ' 1 test(s) run' "$output"; then
         echo "emulated device: no test $only in $program" >>"$output"
         return 2
     fi
@@ -138,36 +147,22 @@ reason() { # OUTPUT
     printf '%.110s' "$(sed "s:$work/[^ ]*/tree/::g; s/^\[.*--- //" <<<"$line")"
 }
 
-build_mutant() { # NAME VARIANT: unless it is there
-    if [ -e "$work/$1/model" ]; then
-        [ -e "$work/$1/program" ] || compile_program "$1"
-    else
-        [ -e "$work/$1/$2.so" ] || compile "$1" "$2"
-    fi
-}
-
-run_mutant() { # NAME VARIANT MODE
-    local mutant=$work/$1 sound=${2}_plugin test
-    test=$(cat "$mutant/test")
-    if [ -e "$mutant/model" ]; then
-        run_test "${!sound}" "$mutant/out" "$test" "$3" "$mutant/program"
-    else
-        run_test "$mutant/$2.so" "$mutant/out" "$test" "$3"
-    fi
-}
-
 # judge NAME: prints the mutant's line and leaves its verdict: reported, survived, broken, harmless.
 judge() {
-    local mutant=$work/$1 mode variant kind verdict='' start=$SECONDS line=''
+    local mutant=$work/$1 mode variant plugin program kind verdict='' start=$SECONDS line=''
     kind=$(cat "$mutant/kind")
     if ! plant "$1" >"$mutant/log" 2>&1; then
         verdict=broken line=$(cat "$mutant/log")
     fi
     while read -r mode && [ -z "$verdict" ]; do
-        variant=$(variant_of "$mode")
-        if ! build_mutant "$1" "$variant" >"$mutant/log" 2>&1; then
+        variant=$(variant_of "$mode") plugin=$mutant/$variant.so program=''
+        case $(file_of "$1") in
+        "$plugin_folder"/*) ;;
+        *) plugin=${variant}_plugin plugin=${!plugin} variant=program program=$mutant/program.so ;;
+        esac
+        if [ ! -e "$mutant/$variant.so" ] && ! compile "$1" "$variant" >"$mutant/log" 2>&1; then
             verdict=broken line="it does not build: $(grep -m1 -E 'error|no command' "$mutant/log")"
-        elif run_mutant "$1" "$variant" "$mode"; then
+        elif run_test "$plugin" "$program" "$mutant/out" "$(cat "$mutant/test")" "$mode"; then
             [ "$kind" = harmless ] || verdict=survived line="not reported by $(cat "$mutant/test"), $mode"
         elif [ "$kind" = harmless ]; then
             verdict=survived line="reported, but harmless: $(reason "$mutant/out") ($mode)"
@@ -178,7 +173,7 @@ judge() {
     [ -n "$verdict" ] || { [ "$kind" = harmless ] && verdict=harmless line='reported by nothing'; } || verdict=reported
     echo "$verdict" >"$mutant/verdict"
     printf '%-9s %-45s %3d s  %s\n' "$verdict" "$1" $((SECONDS - start)) "$line"
-    [ -n "${KEEP:-}" ] || rm -f "$mutant"/*.so "$mutant"/*.o "$mutant/program"
+    [ -n "${KEEP:-}" ] || rm -f "$mutant"/*.so "$mutant"/*.o
 }
 
 # sound TEST,MODE: whether the plugin without faults passes.
@@ -186,7 +181,7 @@ sound() {
     local output plugin
     output=$(mktemp "$work/sound.XXXXXX")
     plugin=$(variant_of "${1#*,}")_plugin
-    if ! run_test "${!plugin}" "$output" "${1%%,*}" "${1#*,}"; then
+    if ! run_test "${!plugin}" '' "$output" "${1%%,*}" "${1#*,}"; then
         printf '%-9s %s: %s\n' unsound "$1" "$(reason "$output")"
         touch "$work/unsound"
     fi

@@ -40,6 +40,23 @@ static void agrees_on_the_lowest_failing_rank(void **state)
     }
 }
 
+static void alarm_reaches_all(void **state)
+{
+    (void)state;
+    for (int giver = 0; giver < ranks; giver++) {
+        const bool gives = rank == giver || rank == (giver + 1) % ranks;
+        fsfm_comm_barrier(comm);
+        assert_false(fsfm_comm_is_alarmed(comm));
+        fsfm_comm_barrier(comm);
+        if (gives) fsfm_comm_alarm(comm);
+        if (gives) fsfm_comm_alarm(comm); /* once */
+        if (ranks > 1)
+            while (!fsfm_comm_is_alarmed(comm)) continue;
+        fsfm_comm_alarm_end(comm);
+    }
+    assert_false(fsfm_comm_is_alarmed(comm));
+}
+
 static void sums_and_maxima(void **state)
 {
     (void)state;
@@ -166,15 +183,11 @@ static void places_are_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_on_success),
-        cmocka_unit_test(agrees_on_the_lowest_failing_rank),
-        cmocka_unit_test(sums_and_maxima),
-        cmocka_unit_test(gathers_in_rank_order),
-        cmocka_unit_test(broadcasts_from_any_root),
-        cmocka_unit_test(exchanges_with_a_neighbour),
-        cmocka_unit_test(sums_run_on_in_the_background),
-        cmocka_unit_test(bad_samples_become_one_list),
-        cmocka_unit_test(places_are_known),
+        cmocka_unit_test(agrees_on_success),           cmocka_unit_test(agrees_on_the_lowest_failing_rank),
+        cmocka_unit_test(alarm_reaches_all),           cmocka_unit_test(sums_and_maxima),
+        cmocka_unit_test(gathers_in_rank_order),       cmocka_unit_test(broadcasts_from_any_root),
+        cmocka_unit_test(exchanges_with_a_neighbour),  cmocka_unit_test(sums_run_on_in_the_background),
+        cmocka_unit_test(bad_samples_become_one_list), cmocka_unit_test(places_are_known),
     };
     fsfm_error err;
     if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;

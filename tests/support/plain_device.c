@@ -116,13 +116,19 @@ static fsfm_status wire_group_id(fsfm_wire *wire, unsigned char id[FSFM_WIRE_GRO
     return fsfm_fail(err, FSFM_ERR_DEVICE, "plain device: no NCCL");
 }
 
+static void wire_group_abandon(fsfm_wire *wire)
+{
+    (void)wire;
+}
+
 static const fsfm_wire_ops wire_ops = {.alloc = wire_alloc,
                                        .free = wire_free,
                                        .send = wire_send,
                                        .is_sent = wire_is_sent,
                                        .receive = wire_receive,
                                        .join = wire_join,
-                                       .group_id = wire_group_id};
+                                       .group_id = wire_group_id,
+                                       .group_abandon = wire_group_abandon};
 
 void plain_device_init(plain_device *plain, bool memory_is_host)
 {

@@ -89,45 +89,22 @@ static fsfm_status cpu_synchronize(fsfm_device *dev, fsfm_error *err)
     return FSFM_OK;
 }
 
-static const fsfm_device_ops cpu_ops = {
-    .alloc = cpu_alloc,
-    .free = cpu_free,
-    .upload = cpu_copy,
-    .download = cpu_copy,
-    .start_read = cpu_start_read,
-    .finish_read = cpu_finish_read,
-    .copy = cpu_copy,
-    .zero = cpu_zero,
-    .synchronize = cpu_synchronize,
-    .set_matrix = fsfm_cpu_set_matrix,
-    .get_matrix = fsfm_cpu_get_matrix,
-    .to_act = fsfm_cpu_to_act,
-    .matrix_rest = fsfm_cpu_matrix_rest,
-    .add_act = fsfm_cpu_add_act,
-    .linear = fsfm_cpu_linear,
-    .linear_backward = fsfm_cpu_linear_backward,
-    .layernorm = fsfm_cpu_layernorm,
-    .layernorm_backward = fsfm_cpu_layernorm_backward,
-    .attention = fsfm_cpu_attention,
-    .attention_backward = fsfm_cpu_attention_backward,
-    .patches = fsfm_cpu_patches,
-    .embed = fsfm_cpu_embed,
-    .embed_backward = fsfm_cpu_embed_backward,
-    .unshuffle = fsfm_cpu_unshuffle,
-    .unshuffle_backward = fsfm_cpu_unshuffle_backward,
-    .pick = fsfm_cpu_pick,
-    .pick_backward = fsfm_cpu_pick_backward,
-    .mean = fsfm_cpu_mean,
-    .mean_backward = fsfm_cpu_mean_backward,
-    .normalize = fsfm_cpu_normalize,
-    .normalize_backward = fsfm_cpu_normalize_backward,
-    .dot_loss = fsfm_cpu_dot_loss,
-    .infonce = fsfm_cpu_infonce,
-    .patch_loss = fsfm_cpu_patch_loss,
-    .adamw = fsfm_cpu_adamw,
-    .add = fsfm_cpu_add,
-    .norm_squared = fsfm_cpu_norm_squared,
-};
+#define MEMBER(op) .op = fsfm_cpu_##op,
+#define VECTOR_MEMBER(op, x_type, y_type) .op = fsfm_cpu_##op,
+static const fsfm_device_ops cpu_ops = {.alloc = cpu_alloc,
+                                        .free = cpu_free,
+                                        .upload = cpu_copy,
+                                        .download = cpu_copy,
+                                        .start_read = cpu_start_read,
+                                        .finish_read = cpu_finish_read,
+                                        .copy = cpu_copy,
+                                        .zero = cpu_zero,
+                                        .synchronize = cpu_synchronize,
+                                        .set_matrix = fsfm_cpu_set_matrix,
+                                        .get_matrix = fsfm_cpu_get_matrix,
+                                        FSFM_OPERATIONS(MEMBER) FSFM_VECTOR_OPERATIONS(VECTOR_MEMBER)};
+#undef VECTOR_MEMBER
+#undef MEMBER
 
 /* One precision's share of a device; pool is lent, and threads have scratch of their own for each. */
 static fsfm_cpu_device *make_part(fsfm_precision precision, int threads, fsfm_thread_pool *pool)

@@ -55,42 +55,18 @@ static inline int64_t fsfm_cpu_piece_size(int64_t count, int64_t piece, int64_t 
     return count - index * piece < piece ? count - index * piece : piece;
 }
 
-fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backward_args *args,
-                                     fsfm_error *err);
-fsfm_status fsfm_cpu_layernorm(fsfm_device *dev, const fsfm_layernorm_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_layernorm_backward(fsfm_device *dev, const fsfm_layernorm_backward_args *args,
-                                        fsfm_error *err);
-fsfm_status fsfm_cpu_attention(fsfm_device *dev, const fsfm_attention_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_attention_backward(fsfm_device *dev, const fsfm_attention_backward_args *args,
-                                        fsfm_error *err);
-fsfm_status fsfm_cpu_patches(fsfm_device *dev, const fsfm_patches_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_embed(fsfm_device *dev, const fsfm_embed_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_embed_backward(fsfm_device *dev, const fsfm_embed_backward_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_unshuffle(fsfm_device *dev, const fsfm_unshuffle_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_unshuffle_backward(fsfm_device *dev, const fsfm_unshuffle_backward_args *args,
-                                        fsfm_error *err);
-fsfm_status fsfm_cpu_pick(fsfm_device *dev, const fsfm_pick_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_pick_backward(fsfm_device *dev, const fsfm_pick_backward_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_mean(fsfm_device *dev, const fsfm_mean_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_mean_backward(fsfm_device *dev, const fsfm_mean_backward_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_normalize(fsfm_device *dev, const fsfm_normalize_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_normalize_backward(fsfm_device *dev, const fsfm_normalize_backward_args *args,
-                                        fsfm_error *err);
-fsfm_status fsfm_cpu_dot_loss(fsfm_device *dev, const fsfm_dot_loss_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_infonce(fsfm_device *dev, const fsfm_infonce_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_patch_loss(fsfm_device *dev, const fsfm_patch_loss_args *args, fsfm_error *err);
-fsfm_status fsfm_cpu_adamw(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err);
+/* fsfm_cpu_NAME(), of each operation. */
+#define FSFM_PROTOTYPE(op) \
+    fsfm_status fsfm_cpu_##op(fsfm_device *dev, const fsfm_##op##_args *args, fsfm_error *err);
+#define FSFM_VECTOR_PROTOTYPE(op, x_type, y_type) \
+    fsfm_status fsfm_cpu_##op(fsfm_device *dev, int64_t count, const x_type *x, y_type *y, fsfm_error *err);
+FSFM_OPERATIONS(FSFM_PROTOTYPE)
+FSFM_VECTOR_OPERATIONS(FSFM_VECTOR_PROTOTYPE)
+#undef FSFM_VECTOR_PROTOTYPE
+#undef FSFM_PROTOTYPE
 fsfm_status fsfm_cpu_set_matrix(fsfm_device *dev, int64_t count, void *matrix_dev, const float *values_host,
                                 fsfm_error *err);
 fsfm_status fsfm_cpu_get_matrix(fsfm_device *dev, int64_t count, const void *matrix_dev, float *values_host,
                                 fsfm_error *err);
-fsfm_status fsfm_cpu_to_act(fsfm_device *dev, int64_t count, const float *x, fsfm_act *out, fsfm_error *err);
-fsfm_status fsfm_cpu_matrix_rest(fsfm_device *dev, int64_t count, const void *matrix, fsfm_act *out,
-                                 fsfm_error *err);
-fsfm_status fsfm_cpu_add_act(fsfm_device *dev, int64_t count, const fsfm_act *x, float *y, fsfm_error *err);
-fsfm_status fsfm_cpu_add(fsfm_device *dev, int64_t count, const float *x, float *y, fsfm_error *err);
-fsfm_status fsfm_cpu_norm_squared(fsfm_device *dev, int64_t count, const float *x, double *sum_dev,
-                                  fsfm_error *err);
 
 #endif

@@ -11,35 +11,13 @@ fsfm_status fsfm_cuda_check(const fsfm_cuda_device *cuda, cudaError_t code, cons
                      cudaGetErrorName(code));
 }
 
-/* The operations whose arguments are a struct, but for products; and those with arguments of their own. */
-#define OPERATIONS(X)     \
-    X(layernorm)          \
-    X(layernorm_backward) \
-    X(attention)          \
-    X(attention_backward) \
-    X(patches)            \
-    X(embed)              \
-    X(embed_backward)     \
-    X(unshuffle)          \
-    X(unshuffle_backward) \
-    X(pick)               \
-    X(pick_backward)      \
-    X(mean)               \
-    X(mean_backward)      \
-    X(normalize)          \
-    X(normalize_backward) \
-    X(dot_loss)           \
-    X(infonce)            \
-    X(patch_loss)         \
-    X(adamw)
-
 #define DEFINE(op)                                                                                   \
     static fsfm_status enqueue_##op(fsfm_device *dev, const fsfm_##op##_args *args, fsfm_error *err) \
     {                                                                                                \
         fsfm_cuda_device *cuda = fsfm_cuda(dev);                                                     \
         return fsfm_cuda_check(cuda, fsfm_cuda_##op(&cuda->queue, args), #op, err);                  \
     }
-OPERATIONS(DEFINE)
+FSFM_OTHER_OPERATIONS(DEFINE)
 #undef DEFINE
 
 #define DEFINE_ON_VECTORS(op, x_type, y_type)                                                    \
@@ -49,16 +27,15 @@ OPERATIONS(DEFINE)
         fsfm_cuda_device *cuda = fsfm_cuda(dev);                                                 \
         return fsfm_cuda_check(cuda, fsfm_cuda_##op(&cuda->queue, count, x, y), #op, err);       \
     }
-DEFINE_ON_VECTORS(to_act, float, fsfm_act)
-DEFINE_ON_VECTORS(matrix_rest, void, fsfm_act)
-DEFINE_ON_VECTORS(add_act, fsfm_act, float)
-DEFINE_ON_VECTORS(add, float, float)
-DEFINE_ON_VECTORS(norm_squared, float, double)
+FSFM_VECTOR_OPERATIONS(DEFINE_ON_VECTORS)
 #undef DEFINE_ON_VECTORS
 
 #define MEMBER(op) .op = enqueue_##op,
+#define LINEAR_MEMBER(op) .op = fsfm_cuda_##op,
+#define VECTOR_MEMBER(op, x_type, y_type) .op = enqueue_##op,
 static const fsfm_device_ops cuda_ops = {
-    OPERATIONS(MEMBER).alloc = fsfm_cuda_alloc,
+    FSFM_LINEAR_OPERATIONS(LINEAR_MEMBER) FSFM_OTHER_OPERATIONS(MEMBER) FSFM_VECTOR_OPERATIONS(VECTOR_MEMBER)
+        .alloc = fsfm_cuda_alloc,
     .free = fsfm_cuda_free,
     .upload = fsfm_cuda_upload,
     .download = fsfm_cuda_download,
@@ -69,14 +46,9 @@ static const fsfm_device_ops cuda_ops = {
     .synchronize = fsfm_cuda_synchronize,
     .set_matrix = fsfm_cuda_set_matrix,
     .get_matrix = fsfm_cuda_get_matrix,
-    .to_act = enqueue_to_act,
-    .matrix_rest = enqueue_matrix_rest,
-    .add_act = enqueue_add_act,
-    .linear = fsfm_cuda_linear,
-    .linear_backward = fsfm_cuda_linear_backward,
-    .add = enqueue_add,
-    .norm_squared = enqueue_norm_squared,
 };
+#undef VECTOR_MEMBER
+#undef LINEAR_MEMBER
 #undef MEMBER
 
 /* GPUs that this process sees; CUDA itself heeds CUDA_VISIBLE_DEVICES. */

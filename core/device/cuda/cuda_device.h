@@ -48,6 +48,8 @@ typedef struct {
     cublasLtMatmulPreference_t preference;
     void *workspace;
     struct fsfm_cuda_plan *plans[FSFM_CUDA_PLAN_LISTS]; /* by hash of their shape */
+    int slow_shapes;                                    /* that the kernel has to take */
+    size_t slow_length;                                 /* of those that are named in base.slow_products */
 } fsfm_cuda_products;
 
 typedef struct fsfm_cuda_device fsfm_cuda_device;

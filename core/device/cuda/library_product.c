@@ -7,6 +7,8 @@
  * The algorithm is the heuristic's first choice, by shape alone: not timed, as ranks would differ and so
  * would bits, and not by the pointers' alignment beyond what all of them have. Sums that are split are put
  * together as floats, so that a result is rounded once. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@ enum { ALIGNMENT = 16 }; /* of every pointer that cublasLt gets; what its fast a
 /* What a plan is for. No padding that is not zero: compared as bytes. */
 typedef struct {
     int64_t M, N, K;
-    bool a_transposed, b_transposed, c_is_float, has_bias, has_added;
+    bool a_transposed, b_transposed, c_is_float, has_bias, has_added, is_aligned;
 } shape;
 
 typedef struct fsfm_cuda_plan {
@@ -26,7 +28,7 @@ typedef struct fsfm_cuda_plan {
     cublasLtMatmulDesc_t product;
     cublasLtMatrixLayout_t a, b, c; /* a, b: in cublasLt's sense */
     cublasLtMatmulAlgo_t algorithm;
-    bool is_usable; /* else cublasLt has no algorithm for the shape */
+    bool is_usable; /* else cublasLt does not take the shape, and nothing is described above */
 } plan;
 
 static fsfm_status check(const fsfm_cuda_device *cuda, cublasStatus_t status, const char *what,
@@ -106,6 +108,48 @@ static cudaDataType_t type_of(const fsfm_cuda_device *cuda, bool is_float)
     return is_float || cuda->base.precision == FSFM_PRECISION_FP32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
+static bool is_aligned(const void *pointer)
+{
+    return (uintptr_t)pointer % ALIGNMENT == 0;
+}
+
+static bool rounds_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
+{
+    return args->bias && type_of(cuda, args->c_is_float) != CUDA_R_32F;
+}
+
+/* cublasLt's fast algorithms read 16 bytes at a time: */
+static bool are_aligned(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
+{
+    return is_aligned(args->a) && is_aligned(args->b) && is_aligned(args->c) && is_aligned(args->added) &&
+           (is_aligned(args->bias) || rounds_bias(cuda, args));
+}
+
+/* rows, too, have to begin there. */
+static bool fits(const fsfm_cuda_device *cuda, const shape *key)
+{
+    const int64_t step = ALIGNMENT / (int64_t)cuda->base.act_bytes;
+    const int64_t a_columns = key->a_transposed ? key->M : key->K,
+                  b_columns = key->b_transposed ? key->K : key->N;
+    return key->is_aligned && a_columns % step == 0 && b_columns % step == 0 && key->N % step == 0;
+}
+
+/* For people, who would wonder where the time goes. */
+static void note_slow(fsfm_cuda_device *cuda, const shape *key)
+{
+    enum { NAMED = 3 };
+    fsfm_cuda_products *products = &cuda->products;
+    char *text = cuda->base.slow_products + products->slow_length;
+    const size_t room = sizeof cuda->base.slow_products - products->slow_length;
+    if (++products->slow_shapes > NAMED) {
+        snprintf(text, room, " and %d more", products->slow_shapes - NAMED);
+        return;
+    }
+    snprintf(text, room, "%s%" PRId64 "x%" PRId64 "x%" PRId64, products->slow_shapes > 1 ? ", " : "", key->M,
+             key->N, key->K);
+    products->slow_length += strlen(text);
+}
+
 static cublasStatus_t set(plan *p, cublasLtMatmulDescAttributes_t attribute, const void *value,
                           size_t size_bytes)
 {
@@ -158,12 +202,10 @@ static cublasStatus_t choose_algorithm(const fsfm_cuda_products *products, plan 
     return status == CUBLAS_STATUS_NOT_SUPPORTED ? CUBLAS_STATUS_SUCCESS : status;
 }
 
-static fsfm_status plan_make(const fsfm_cuda_device *cuda, const shape *key, plan **out, fsfm_error *err)
+static fsfm_status describe(const fsfm_cuda_device *cuda, plan *p, fsfm_error *err)
 {
+    const shape *key = &p->key;
     const cudaDataType_t type = type_of(cuda, false), c_type = type_of(cuda, key->c_is_float);
-    plan *p = calloc(1, sizeof *p);
-    if (!p) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a product's plan");
-    p->key = *key;
     cublasStatus_t status = describe_product(p, c_type);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = describe_matrix(&p->a, key->K, key->N, key->b_transposed, type);
@@ -171,10 +213,20 @@ static fsfm_status plan_make(const fsfm_cuda_device *cuda, const shape *key, pla
         status = describe_matrix(&p->b, key->M, key->K, key->a_transposed, type);
     if (status == CUBLAS_STATUS_SUCCESS) status = describe_matrix(&p->c, key->M, key->N, false, c_type);
     if (status == CUBLAS_STATUS_SUCCESS) status = choose_algorithm(&cuda->products, p);
-    if (status != CUBLAS_STATUS_SUCCESS) {
+    return check(cuda, status, "planning a product", err);
+}
+
+static fsfm_status plan_make(fsfm_cuda_device *cuda, const shape *key, plan **out, fsfm_error *err)
+{
+    plan *p = calloc(1, sizeof *p);
+    if (!p) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a product's plan");
+    p->key = *key;
+    const fsfm_status st = fits(cuda, key) ? describe(cuda, p, err) : FSFM_OK;
+    if (st != FSFM_OK) {
         plan_free(p);
-        return check(cuda, status, "planning a product", err);
+        return st;
     }
+    if (!p->is_usable) note_slow(cuda, key);
     *out = p;
     return FSFM_OK;
 }
@@ -201,6 +253,7 @@ static fsfm_status plan_find(fsfm_cuda_device *cuda, const fsfm_cuda_product_arg
     key.c_is_float = args->c_is_float;
     key.has_bias = args->bias != NULL;
     key.has_added = args->added != NULL;
+    key.is_aligned = are_aligned(cuda, args);
     plan **list = &cuda->products.plans[list_of(&key)], *p = *list;
     while (p && memcmp(&p->key, &key, sizeof key) != 0) p = p->next;
     if (!p) {
@@ -210,27 +263,6 @@ static fsfm_status plan_find(fsfm_cuda_device *cuda, const fsfm_cuda_product_arg
     }
     *out = p;
     return FSFM_OK;
-}
-
-static bool is_aligned(const void *pointer)
-{
-    return (uintptr_t)pointer % ALIGNMENT == 0;
-}
-
-static bool rounds_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
-{
-    return args->bias && type_of(cuda, args->c_is_float) != CUDA_R_32F;
-}
-
-/* cublasLt's fast algorithms read 16 bytes at a time: rows, too, have to begin there. */
-static bool fits(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
-{
-    const int64_t step = ALIGNMENT / (int64_t)cuda->base.act_bytes;
-    const int64_t a_columns = args->a_transposed ? args->M : args->K,
-                  b_columns = args->b_transposed ? args->K : args->N;
-    return a_columns % step == 0 && b_columns % step == 0 && args->N % step == 0 && is_aligned(args->a) &&
-           is_aligned(args->b) && is_aligned(args->c) && is_aligned(args->added) &&
-           (is_aligned(args->bias) || rounds_bias(cuda, args));
 }
 
 /* *bias as cublasLt wants it: of c's type. */
@@ -261,7 +293,7 @@ fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_pr
                                       fsfm_error *err)
 {
     plan *p = NULL;
-    if (fits(cuda, args)) FSFM_TRY(plan_find(cuda, args, &p, err));
-    if (p && p->is_usable) return run(cuda, p, args, err);
+    FSFM_TRY(plan_find(cuda, args, &p, err));
+    if (p->is_usable) return run(cuda, p, args, err);
     return fsfm_cuda_check(cuda, fsfm_cuda_product(&cuda->queue, args), "product", err);
 }

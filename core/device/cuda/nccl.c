@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <nccl.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(sizeof(ncclUniqueId) == FSFM_WIRE_GROUP_ID_SIZE, "ids travel as bytes");
@@ -12,10 +13,12 @@ _Static_assert(sizeof(ncclUniqueId) == FSFM_WIRE_GROUP_ID_SIZE, "ids travel as b
 typedef struct {
     void *library; /* NULL: not loaded */
     __typeof__(&ncclGetUniqueId) id;
-    __typeof__(&ncclCommInitRank) enter;
+    __typeof__(&ncclCommInitRankConfig) enter;
+    __typeof__(&ncclCommGetAsyncError) state;
     __typeof__(&ncclAllReduce) sum;
     __typeof__(&ncclCommAbort) leave;
     __typeof__(&ncclGetErrorString) text;
+    __typeof__(&ncclGetLastError) details;
 } nccl_library;
 
 static bool find(void *library, const char *name, void *function)
@@ -31,22 +34,30 @@ static fsfm_status load(const nccl_library **out, fsfm_error *err)
     static nccl_library nccl;
     *out = &nccl;
     if (nccl.library) return FSFM_OK;
-    void *library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    const char *given = getenv("FSFM_NCCL_LIBRARY"), *name = given && given[0] ? given : "libnccl.so.2";
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!library) return fsfm_fail(err, FSFM_ERR_DEVICE, "NCCL: %s", dlerror());
-    if (!find(library, "ncclGetUniqueId", &nccl.id) || !find(library, "ncclCommInitRank", &nccl.enter) ||
-        !find(library, "ncclAllReduce", &nccl.sum) || !find(library, "ncclCommAbort", &nccl.leave) ||
-        !find(library, "ncclGetErrorString", &nccl.text)) {
+    if (!find(library, "ncclGetUniqueId", &nccl.id) ||
+        !find(library, "ncclCommInitRankConfig", &nccl.enter) ||
+        !find(library, "ncclCommGetAsyncError", &nccl.state) || !find(library, "ncclAllReduce", &nccl.sum) ||
+        !find(library, "ncclCommAbort", &nccl.leave) || !find(library, "ncclGetErrorString", &nccl.text) ||
+        !find(library, "ncclGetLastError", &nccl.details)) {
         dlclose(library);
-        return fsfm_fail(err, FSFM_ERR_DEVICE, "NCCL: libnccl.so.2 lacks functions that are wanted");
+        return fsfm_fail(err, FSFM_ERR_DEVICE,
+                         "NCCL: %.200s lacks functions that are wanted: expected 2.14 or later", name);
     }
     nccl.library = library;
     return FSFM_OK;
 }
 
+/* A call that goes on by itself has not failed. */
 static fsfm_status check(const nccl_library *nccl, ncclResult_t code, const char *what, fsfm_error *err)
 {
-    if (code == ncclSuccess) return FSFM_OK;
-    return fsfm_fail(err, FSFM_ERR_DEVICE, "NCCL: %s: %s", what, nccl->text(code));
+    if (code == ncclSuccess || code == ncclInProgress) return FSFM_OK;
+    const char *details = nccl->details(NULL);
+    const bool has_details = details && details[0];
+    return fsfm_fail(err, FSFM_ERR_DEVICE, "NCCL: %s: %s%s%.200s%s", what, nccl->text(code),
+                     has_details ? " (" : "", has_details ? details : "", has_details ? ")" : "");
 }
 
 fsfm_status fsfm_cuda_nccl_id(fsfm_cuda_nccl *group, unsigned char id[FSFM_WIRE_GROUP_ID_SIZE],
@@ -67,11 +78,24 @@ fsfm_status fsfm_cuda_nccl_enter(fsfm_cuda_nccl *group, const unsigned char id[F
     const nccl_library *nccl;
     ncclUniqueId made;
     ncclComm_t entered = NULL;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
     FSFM_TRY(load(&nccl, err));
     memcpy(&made, id, sizeof made);
-    FSFM_TRY(check(nccl, nccl->enter(&entered, ranks, made, rank), "ncclCommInitRank", err));
+    const ncclResult_t code = nccl->enter(&entered, ranks, made, rank, &config);
     group->group = entered;
-    return FSFM_OK;
+    return check(nccl, code, "ncclCommInitRankConfig", err);
+}
+
+fsfm_status fsfm_cuda_nccl_is_ready(const fsfm_cuda_nccl *group, bool *is_ready, fsfm_error *err)
+{
+    const nccl_library *nccl;
+    ncclResult_t state = ncclSuccess;
+    *is_ready = false;
+    FSFM_TRY(load(&nccl, err));
+    FSFM_TRY(check(nccl, nccl->state(group->group, &state), "ncclCommGetAsyncError", err));
+    *is_ready = state == ncclSuccess;
+    return check(nccl, state, "its group of GPUs", err);
 }
 
 fsfm_status fsfm_cuda_nccl_sum(fsfm_cuda_nccl *group, float *values_dev, int64_t count, cudaStream_t stream,
@@ -110,6 +134,12 @@ fsfm_status fsfm_cuda_nccl_enter(fsfm_cuda_nccl *nccl, const unsigned char id[FS
                                  int rank, int ranks, fsfm_error *err)
 {
     (void)nccl, (void)id, (void)rank, (void)ranks;
+    return not_built(err);
+}
+
+fsfm_status fsfm_cuda_nccl_is_ready(const fsfm_cuda_nccl *nccl, bool *is_ready, fsfm_error *err)
+{
+    (void)nccl, (void)is_ready;
     return not_built(err);
 }
 

@@ -59,6 +59,13 @@ static fsfm_status wire_send(fsfm_wire *base, void *dst_host, const void *src_de
     return check(wire, code, "sending gradients", err);
 }
 
+/* What is not done yet has not failed; nor may a kernel's launch look as if it had. */
+static cudaError_t take_not_ready(cudaError_t code)
+{
+    if (cudaPeekAtLastError() == cudaErrorNotReady) cudaGetLastError();
+    return code == cudaErrorNotReady ? cudaSuccess : code;
+}
+
 static fsfm_status wire_is_sent(fsfm_wire *base, int64_t index, bool waits, bool *is_sent, fsfm_error *err)
 {
     fsfm_cuda_wire *wire = of(base);
@@ -66,8 +73,7 @@ static fsfm_status wire_is_sent(fsfm_wire *base, int64_t index, bool waits, bool
     const cudaError_t code =
         waits ? cudaEventSynchronize(wire->sent[index]) : cudaEventQuery(wire->sent[index]);
     *is_sent = code == cudaSuccess;
-    if (cudaPeekAtLastError() == cudaErrorNotReady) cudaGetLastError(); /* no kernel's */
-    return code == cudaErrorNotReady ? FSFM_OK : check(wire, code, "sending gradients", err);
+    return check(wire, take_not_ready(code), "sending gradients", err);
 }
 
 static fsfm_status wire_receive(fsfm_wire *base, void *dst_dev, const void *src_host, size_t size_bytes,
@@ -107,6 +113,23 @@ static fsfm_status wire_sum(fsfm_wire *base, float *values_dev, int64_t count, f
     return fsfm_cuda_nccl_sum(&wire->nccl, values_dev, count, wire->stream, err);
 }
 
+static fsfm_status wire_group_state(fsfm_wire *base, fsfm_wire_group_state *out, fsfm_error *err)
+{
+    fsfm_cuda_wire *wire = of(base);
+    bool is_ready = false;
+    *out = FSFM_WIRE_GROUP_BUSY;
+    FSFM_TRY(fsfm_cuda_nccl_is_ready(&wire->nccl, &is_ready, err));
+    if (!is_ready) return FSFM_OK;
+    const cudaError_t code = cudaStreamQuery(wire->stream);
+    *out = code == cudaSuccess ? FSFM_WIRE_GROUP_IDLE : FSFM_WIRE_GROUP_READY;
+    return check(wire, take_not_ready(code), "summing gradients", err);
+}
+
+static void wire_group_abandon(fsfm_wire *base)
+{
+    fsfm_cuda_nccl_leave(&of(base)->nccl);
+}
+
 static const fsfm_wire_ops wire_ops = {
     .alloc = wire_alloc,
     .free = wire_free,
@@ -117,6 +140,8 @@ static const fsfm_wire_ops wire_ops = {
     .group_id = wire_group_id,
     .group_enter = wire_group_enter,
     .sum = wire_sum,
+    .group_state = wire_group_state,
+    .group_abandon = wire_group_abandon,
 };
 
 fsfm_status fsfm_cuda_wire_open(fsfm_cuda_device *cuda, fsfm_error *err)
@@ -133,8 +158,8 @@ fsfm_status fsfm_cuda_wire_open(fsfm_cuda_device *cuda, fsfm_error *err)
 void fsfm_cuda_wire_close(fsfm_cuda_device *cuda)
 {
     fsfm_cuda_wire *wire = &cuda->wire;
+    fsfm_cuda_nccl_leave(&wire->nccl); /* first: what it waits for may never come */
     if (wire->stream) cudaStreamSynchronize(wire->stream);
-    fsfm_cuda_nccl_leave(&wire->nccl);
     for (int64_t i = 0; i < wire->events; i++) cudaEventDestroy(wire->sent[i]);
     if (wire->received) cudaEventDestroy(wire->received);
     if (wire->reached) cudaEventDestroy(wire->reached);

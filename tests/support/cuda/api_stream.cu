@@ -37,6 +37,12 @@ static Graph *graph_of(cudaGraphExec_t graph)
     return reinterpret_cast<Graph *>(graph);
 }
 
+static std::shared_ptr<std::vector<char>> copy_of(const void *context, size_t bytes)
+{
+    const char *first = static_cast<const char *>(context);
+    return std::make_shared<std::vector<char>>(first, first + bytes);
+}
+
 extern "C" {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
@@ -252,12 +258,25 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 void emulated_submit(cudaStream_t stream, void (*work)(void *), void *context, size_t context_bytes)
 {
     const Entry entry;
-    const char *first = static_cast<const char *>(context);
-    const auto copied = std::make_shared<std::vector<char>>(first, first + context_bytes);
+    const auto copied = copy_of(context, context_bytes);
     submit(stream, [=] {
         const DeviceAccess access;
         work(copied->data());
     });
+}
+
+void emulated_submit_when(cudaStream_t stream, bool (*is_ready)(const void *), void (*work)(void *),
+                          void *context, size_t context_bytes)
+{
+    const Entry entry;
+    const auto copied = copy_of(context, context_bytes);
+    submit(
+        stream,
+        [=] {
+            const DeviceAccess access;
+            work(copied->data());
+        },
+        [=] { return is_ready(copied->data()); });
 }
 
 } // extern "C"

@@ -20,7 +20,8 @@ Graph *graph_begin(Stream *stream)
 
 void graph_append(Stream *stream, Work work)
 {
-    stream->capture->nodes.push_back(Node{stream->lane, std::move(work.run), -1, -1});
+    stream->capture->nodes.push_back(
+        Node{stream->lane, std::move(work.run), -1, -1, std::move(work.is_ready)});
 }
 
 void graph_record(Stream *stream, Event *event)
@@ -72,8 +73,9 @@ void graph_run(const Graph *graph, Stream *stream)
     for (auto &mark : marks) mark = std::make_shared<Mark>();
     for (const Node &node : graph->nodes) {
         while ((size_t)node.lane >= lanes.size()) lanes.push_back(stream_create(false));
-        enqueue(lanes[(size_t)node.lane], Work{node.run, node.marks < 0 ? nullptr : marks[(size_t)node.marks],
-                                               node.awaits < 0 ? nullptr : marks[(size_t)node.awaits]});
+        enqueue(lanes[(size_t)node.lane],
+                Work{node.run, node.marks < 0 ? nullptr : marks[(size_t)node.marks],
+                     node.awaits < 0 ? nullptr : marks[(size_t)node.awaits], node.is_ready});
     }
     for (size_t lane = 1; lane < lanes.size(); lane++) stream_destroy(lanes[lane]);
 }

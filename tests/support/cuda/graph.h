@@ -16,6 +16,7 @@ struct Node {
     int lane;
     std::function<void()> run; /* or */
     int marks, awaits;         /* number of a mark, -1: none */
+    std::function<bool()> is_ready = {};
 };
 
 struct Graph {

@@ -42,7 +42,14 @@ static bool can_go_on(const Stream &stream)
 {
     if (stream.queue.empty()) return false;
     const Work &first = stream.queue.front();
-    return first.awaits == nullptr || first.awaits->is_done;
+    return (first.awaits == nullptr || first.awaits->is_done) && (!first.is_ready || first.is_ready());
+}
+
+// Whether another process may end the wait.
+static bool is_waiting_for_others()
+{
+    return std::any_of(streams.begin(), streams.end(),
+                       [](const auto &s) { return !s->queue.empty() && s->queue.front().is_ready; });
 }
 
 static void perform(const Work &work)
@@ -52,6 +59,13 @@ static void perform(const Work &work)
         work.marks->is_done = true;
         work.marks->time_ms = now_ms();
     }
+}
+
+static void perform_first(Stream *stream)
+{
+    const Work work = std::move(stream->queue.front());
+    stream->queue.pop_front();
+    perform(work);
 }
 
 static void forget_destroyed()
@@ -84,17 +98,27 @@ static bool advance()
     for (const auto &stream : streams)
         if (can_go_on(*stream)) ready.push_back(stream.get());
     if (ready.empty()) return false;
-    Stream *stream = ready[random_below((uint32_t)ready.size())];
-    const Work work = std::move(stream->queue.front());
-    stream->queue.pop_front();
-    perform(work);
+    perform_first(ready[random_below((uint32_t)ready.size())]);
     forget_destroyed();
     return true;
 }
 
+// All that can be done.
+static void advance_all()
+{
+    for (bool has_moved = true; has_moved;) {
+        has_moved = false;
+        for (size_t i = 0; i < streams.size(); i++)
+            for (; can_go_on(*streams[i]); has_moved = true) perform_first(streams[i].get());
+    }
+    forget_destroyed();
+}
+
 void pass_time()
 {
-    if (random_below(2) == 0)
+    if (!settings().is_lazy)
+        advance_all();
+    else if (random_below(2) == 0)
         for (uint32_t left = random_below(4); left > 0 && advance(); left--) continue;
 }
 
@@ -103,8 +127,12 @@ template <class IsDone> static void drain(IsDone is_done)
 {
     if (is_done()) return;
     const DeviceAccess access;
-    while (!is_done())
-        if (!advance()) fail("streams wait for each other");
+    while (!is_done()) {
+        if (advance()) continue;
+        if (!is_waiting_for_others()) fail("streams wait for each other");
+        const struct timespec a_moment = {0, 50000};
+        nanosleep(&a_moment, nullptr);
+    }
 }
 
 void drain_stream(Stream *stream)
@@ -134,25 +162,24 @@ void drain_until(const std::shared_ptr<Mark> &mark)
 
 void enqueue(Stream *stream, Work work)
 {
-    if (!settings().is_lazy) {
-        perform(work);
-        return;
-    }
     stream->queue.push_back(std::move(work));
     pass_time();
 }
 
-void submit(cudaStream_t handle, std::function<void()> run)
+void submit(cudaStream_t handle, std::function<void()> run, std::function<bool()> is_ready)
 {
     Stream *stream = stream_of(handle);
     if (stream == nullptr) {
+        if (is_ready) fail("the default stream waits for other processes");
         drain_blocking_streams();
         run();
-    } else if (stream->capture != nullptr) {
-        graph_append(stream, Work{std::move(run), nullptr, nullptr});
-    } else {
-        enqueue(stream, Work{std::move(run), nullptr, nullptr});
+        return;
     }
+    Work work = {std::move(run), nullptr, nullptr, std::move(is_ready)};
+    if (stream->capture != nullptr)
+        graph_append(stream, std::move(work));
+    else
+        enqueue(stream, std::move(work));
 }
 
 } // namespace emulated

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/support/cuda/stream.h - streams and events. Work runs when it is submitted, or, with
- * FSFM_EMULATION_LAZY, some time before somebody waits for it, in any order that streams and events allow. */
+ * tests/support/cuda/stream.h - streams and events. Work runs when it is submitted (or, where other processes
+ * have a part in it, as soon as they have done that), or, with FSFM_EMULATION_LAZY, some time before somebody
+ * waits for it, in any order that streams and events allow. */
 #ifndef FSFM_TESTS_EMULATED_STREAM_H
 #define FSFM_TESTS_EMULATED_STREAM_H
 
@@ -23,9 +24,10 @@ struct Mark {
 };
 
 struct Work {
-    std::function<void()> run;    /* or */
-    std::shared_ptr<Mark> marks;  /* done when the stream comes here, or */
-    std::shared_ptr<Mark> awaits; /* the stream waits for it */
+    std::function<void()> run;           /* or */
+    std::shared_ptr<Mark> marks;         /* done when the stream comes here, or */
+    std::shared_ptr<Mark> awaits;        /* the stream waits for it */
+    std::function<bool()> is_ready = {}; /* run waits for it: for what other processes do */
 };
 
 struct Graph;
@@ -58,7 +60,7 @@ void events_forget(const Graph *graph);
 
 /* Appends to the stream, or to its capture. The default stream's work runs at once, after all blocking
  * streams'. */
-void submit(cudaStream_t handle, std::function<void()> run);
+void submit(cudaStream_t handle, std::function<void()> run, std::function<bool()> is_ready = {});
 void enqueue(Stream *stream, Work work);
 
 /* Runs work, of any stream, until what is named is done. */

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tests/support/nccl/nccl.c - stands in for libnccl.so.2 on the emulated device: the functions that the
+ * backend calls, with NVIDIA's signatures, between processes of one machine.
+ *
+ * A sum is two pieces of work on the stream: the values are read when the stream comes to it, and written
+ * when those of all processes are there; until then the stream stands still, and the host does not. A group
+ * is entered in the background, as by NCCL with blocking = 0, and with late streams (FSFM_EMULATION_LAZY) so
+ * are some of the sums enqueued: until ncclCommGetAsyncError says that a call is through, the next one is
+ * refused.
+ *
+ * FSFM_EMULATION_NCCL_FAIL makes a process fail, others then wait for it for ever: "id" (ncclGetUniqueId),
+ * "enter RANK", "sum RANK NUMBER" (the call, counted from 0), "network RANK NUMBER" (the sum never ends, and
+ * the group tells so). */
+#include <dlfcn.h>
+#include <nccl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/cuda/submit.h"
+#include "tests/support/nccl/board.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+enum { FAILURE_EXIT_CODE = 86 }; /* the emulated device's */
+
+typedef struct {
+    float *values;
+    int64_t count;
+    cudaStream_t stream;
+} sum_call;
+
+struct ncclComm {
+    board *board;
+    int rank, ranks;
+    __typeof__(&emulated_submit_when) submit;
+    int calls;       /* for sums */
+    int queued;      /* pieces of work on streams: they hold the group */
+    sum_call late;   /* not enqueued yet */
+    int late_for;    /* so many times asked for the state */
+    bool is_broken;  /* by the network */
+    bool is_aborted; /* to be freed when nothing is queued */
+};
+
+/* What a stream has of a sum. */
+typedef struct {
+    ncclComm_t group;
+    sum_call call;
+} sum_work;
+
+static const char *last_error = "";
+
+static ncclResult_t refuse(ncclResult_t code, const char *why)
+{
+    last_error = why;
+    return code;
+}
+
+static bool is_told_to_fail(const char *how, int rank, int number)
+{
+    const char *told = getenv("FSFM_EMULATION_NCCL_FAIL");
+    char word[16] = "";
+    int of_rank = rank, of_number = number;
+    if (!told || sscanf(told, "%15s %d %d", word, &of_rank, &of_number) < 1) return false;
+    return strcmp(word, how) == 0 && of_rank == rank && of_number == number;
+}
+
+/* Some of the calls, with late streams: 0, 1 or 2. */
+static int lateness(const struct ncclComm *group)
+{
+    const char *lazy = getenv("FSFM_EMULATION_LAZY"), *seed = getenv("FSFM_EMULATION_SEED");
+    if (!lazy || strcmp(lazy, "1") != 0) return 0;
+    const uint64_t mixed =
+        ((seed ? strtoull(seed, NULL, 0) : 0) * 31 + (unsigned)group->calls + 1) * 0x9e3779b97f4a7c15u;
+    return (int)(mixed >> 40) % 3;
+}
+
+static void release(ncclComm_t group)
+{
+    if (!group->is_aborted || group->queued > 0) return;
+    board_close(group->board);
+    free(group);
+}
+
+static bool all_have(const struct ncclComm *group, bool collected, int64_t sums)
+{
+    for (int r = 0; r < group->ranks; r++) {
+        board_seat *seat = &group->board->seats[r];
+        if (atomic_load(collected ? &seat->collected : &seat->contributed) < sums) return false;
+    }
+    return true;
+}
+
+/* The room for values is free when all have taken the sum before. */
+static bool can_contribute(const void *context)
+{
+    ncclComm_t group = ((const sum_work *)context)->group;
+    const int64_t sums = group->board->seats[group->rank].contributed;
+    group->is_broken = group->is_broken || is_told_to_fail("network", group->rank, (int)sums);
+    return group->is_aborted || (!group->is_broken && all_have(group, true, sums));
+}
+
+static void contribute(void *context)
+{
+    const sum_work *work = context;
+    ncclComm_t group = work->group;
+    board_seat *seat = &group->board->seats[group->rank];
+    if (!group->is_aborted) {
+        memcpy(board_values(group->board, group->rank), work->call.values,
+               (size_t)work->call.count * sizeof(float));
+        seat->count = work->call.count;
+        atomic_fetch_add(&seat->contributed, 1);
+    }
+    group->queued--;
+    release(group);
+}
+
+static bool can_collect(const void *context)
+{
+    ncclComm_t group = ((const sum_work *)context)->group;
+    return group->is_aborted || all_have(group, false, group->board->seats[group->rank].collected + 1);
+}
+
+/* NCCL would wait for ever, or sum what does not belong together. */
+static void check_counts(const struct ncclComm *group, int64_t count)
+{
+    for (int r = 0; r < group->ranks; r++) {
+        if (group->board->seats[r].count == count) continue;
+        fprintf(stderr, "emulated device: NCCL sums %lld floats on rank %d, %lld on rank %d\n",
+                (long long)count, group->rank, (long long)group->board->seats[r].count, r);
+        _exit(FAILURE_EXIT_CODE);
+    }
+}
+
+/* In the order of ranks, so that all have the same bits. */
+static void collect(void *context)
+{
+    const sum_work *work = context;
+    ncclComm_t group = work->group;
+    if (!group->is_aborted) {
+        check_counts(group, work->call.count);
+        for (int64_t i = 0; i < work->call.count; i++) {
+            float sum = 0.0f;
+            for (int r = 0; r < group->ranks; r++) sum += board_values(group->board, r)[i];
+            work->call.values[i] = sum;
+        }
+        atomic_fetch_add(&group->board->seats[group->rank].collected, 1);
+    }
+    group->queued--;
+    release(group);
+}
+
+static void enqueue(ncclComm_t group, const sum_call *call)
+{
+    sum_work work = {group, *call};
+    group->queued += 2;
+    group->submit(call->stream, can_contribute, contribute, &work, sizeof work);
+    group->submit(call->stream, can_collect, collect, &work, sizeof work);
+}
+
+PUBLIC ncclResult_t ncclGetUniqueId(ncclUniqueId *out)
+{
+    board_address address;
+    if (is_told_to_fail("id", 0, 0) || !board_make(&address))
+        return refuse(ncclSystemError, "stand-in: no id");
+    memset(out, 0, sizeof *out);
+    memcpy(out, &address, sizeof address);
+    return ncclSuccess;
+}
+
+/* The library of the emulated device is loaded already, without showing its symbols. */
+static __typeof__(&emulated_submit_when) find_device(void)
+{
+    const char *path = getenv("FSFM_CUDA_PLUGIN");
+    void *library = path ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;
+    void *symbol = library ? dlsym(library, "emulated_submit_when") : NULL;
+    __typeof__(&emulated_submit_when) found = NULL;
+    memcpy(&found, &symbol, sizeof found);
+    return found;
+}
+
+PUBLIC ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id, int rank,
+                                           ncclConfig_t *config)
+{
+    board_address address;
+    *out = NULL;
+    if (is_told_to_fail("enter", rank, 0)) return refuse(ncclSystemError, "stand-in: told to fail");
+    if (config->blocking != 0) return refuse(ncclInvalidUsage, "stand-in: a group that blocks");
+    if (ranks > BOARD_SEATS) return refuse(ncclInvalidArgument, "stand-in: too many ranks");
+    memcpy(&address, &id, sizeof address);
+    ncclComm_t group = calloc(1, sizeof *group);
+    if (!group) return refuse(ncclSystemError, "stand-in: no memory");
+    *group = (struct ncclComm){
+        .board = board_open(&address), .rank = rank, .ranks = ranks, .submit = find_device()};
+    if (!group->board || !group->submit) {
+        if (group->board) board_close(group->board);
+        free(group);
+        return refuse(ncclSystemError, "stand-in: no board, or no emulated device");
+    }
+    atomic_fetch_add(&group->board->entered, 1);
+    *out = group;
+    return ncclInProgress;
+}
+
+PUBLIC ncclResult_t ncclCommGetAsyncError(ncclComm_t group, ncclResult_t *state)
+{
+    *state = ncclSuccess;
+    if (group->late_for > 0 && --group->late_for == 0) enqueue(group, &group->late);
+    if (group->is_broken)
+        *state = refuse(ncclRemoteError, "stand-in: the network broke");
+    else if (group->late_for > 0 || atomic_load(&group->board->entered) < group->ranks)
+        *state = ncclInProgress;
+    return ncclSuccess;
+}
+
+PUBLIC ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type,
+                                  ncclRedOp_t operation, ncclComm_t group, cudaStream_t stream)
+{
+    const int number = group->calls++;
+    if (type != ncclFloat || operation != ncclSum || from != to || (int64_t)count > BOARD_FLOATS)
+        return refuse(ncclInvalidArgument, "stand-in: only sums of floats in place, not too many");
+    if (group->late_for > 0 || atomic_load(&group->board->entered) < group->ranks)
+        return refuse(ncclInvalidUsage, "stand-in: the call before is not through");
+    if (is_told_to_fail("sum", group->rank, number)) return refuse(ncclSystemError, "stand-in: told to fail");
+    group->late = (sum_call){to, (int64_t)count, stream};
+    group->late_for = lateness(group);
+    if (group->late_for > 0) return ncclInProgress;
+    enqueue(group, &group->late);
+    return ncclSuccess;
+}
+
+PUBLIC ncclResult_t ncclCommAbort(ncclComm_t group)
+{
+    group->is_aborted = true;
+    release(group);
+    return ncclSuccess;
+}
+
+PUBLIC const char *ncclGetErrorString(ncclResult_t result)
+{
+    switch (result) {
+    case ncclSystemError: return "unhandled system error";
+    case ncclInvalidArgument: return "invalid argument";
+    case ncclInvalidUsage: return "invalid usage";
+    case ncclRemoteError: return "remote process exited or there was a network error";
+    default: return "unknown result code";
+    }
+}
+
+PUBLIC const char *ncclGetLastError(ncclComm_t group)
+{
+    (void)group;
+    return last_error;
+}
