@@ -64,10 +64,27 @@ static fsfm_status cpu_copy(fsfm_device *dev, void *dst, const void *src, size_t
     return FSFM_OK;
 }
 
+enum { ZERO_PIECE = 1 << 20 /* bytes */ };
+
+typedef struct {
+    char *to;
+    size_t size_bytes;
+} zero_work;
+
+static void zero_piece(void *context, int64_t piece, int thread)
+{
+    (void)thread;
+    const zero_work *w = context;
+    const size_t first = (size_t)piece * ZERO_PIECE, left = w->size_bytes - first;
+    memset(w->to + first, 0, left < ZERO_PIECE ? left : ZERO_PIECE);
+}
+
 static fsfm_status cpu_zero(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
 {
-    (void)dev, (void)err;
-    if (size_bytes > 0) memset(dst, 0, size_bytes);
+    (void)err;
+    zero_work w = {dst, size_bytes};
+    fsfm_thread_pool_run(fsfm_cpu(dev)->pool, fsfm_cpu_pieces((int64_t)size_bytes, ZERO_PIECE), zero_piece,
+                         &w);
     return FSFM_OK;
 }
 
@@ -131,7 +148,7 @@ fsfm_status fsfm_cpu_device_open(fsfm_precision precision, int threads, fsfm_dev
                               .act_bytes = cpu->kernels->act_bytes,
                               .memory_is_host = true,
                               .threads = threads,
-                              .useful_rows = precision == FSFM_PRECISION_BF16 ? 400 : 200};
+                              .useful_rows = cpu->kernels->cut->useful_rows};
     cpu->scratch = calloc((size_t)threads, sizeof *cpu->scratch);
     if (!cpu->scratch) {
         st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the cpu device");

@@ -12,7 +12,7 @@
 /* A block of c, of which rows [done, rows) still wait in sums (SIDE, SIDE). */
 typedef struct {
     const fsfm_cpu_product *product;
-    const float *bias; /* of all columns; NULL in all chunks of the depth but the first */
+    const float *bias; /* of all columns, or NULL */
     const void *added; /* of all of c */
     int64_t row, rows, column, columns, done;
     const float *sums;
