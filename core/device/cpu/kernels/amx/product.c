@@ -17,7 +17,7 @@ const fsfm_cpu_cut KERNEL(cut) = {.row_step = SIDE,
                                   .turned_rows = 4096,
                                   .turned_columns = 512,
                                   .is_wide = true,
-                                  .useful_rows = 800};
+                                  .useful_rows = 600};
 
 /* Columns that are packed at a time. */
 static int64_t packed_columns(const fsfm_cpu_product *p)
@@ -109,5 +109,5 @@ void KERNEL(product)(const fsfm_cpu_product *p, const fsfm_cpu_block *block, voi
         multiply_panels(&line, block, &left, packed, words);
     }
     tiles_end();
-    outcome_rows(&line.before, SIDE);
+    outcome_rest(&line.before);
 }

@@ -44,18 +44,33 @@ ALWAYS_INLINE void ask_ahead(pipeline *line)
     for (; line->ahead < end; line->ahead += LINE) __builtin_prefetch(line->ahead, 0, 2);
 }
 
-static void multiply(pipeline *line, const tile_factors *factors, int64_t steps)
+/* Sums that were just stored are not to be read yet: what follows from them begins some steps later, unless
+ * there are few. */
+static int64_t steps_to_wait(int64_t steps)
+{
+    return steps > 8 ? 2 : 0;
+}
+
+/* form: of the block before, as a constant, so that its outcome is computed without calls and branches; not
+ * whole: any form. */
+ALWAYS_INLINE void multiply_beside(pipeline *line, const tile_factors *factors, int64_t steps,
+                                   const outcome_form form)
 {
     outcome before = line->before;
-    const int64_t left = before.rows - before.done, share = (left + steps - 1) / steps;
-    const int64_t ahead = (line->now.rows + steps - 1) / steps;
+    const int64_t wait = steps_to_wait(steps), at_work = steps - wait;
+    const int64_t share = (before.rows - before.done + at_work - 1) / at_work;
+    const int64_t ahead = outcome_reads(&line->now) ? (line->now.rows + steps - 1) / steps : 0;
     tiles_zero();
     for (int64_t k = 0; k < steps; k++) {
         tiles_step(factors, k);
         ask_ahead(line);
         for (int64_t i = k * ahead; i < (k + 1) * ahead && i < line->now.rows; i++)
             outcome_prefetch(&line->now, i);
-        outcome_rows(&before, share);
+        if (k < wait || before.done == before.rows) continue;
+        if (form.is_whole)
+            outcome_rows_as(&before, form, share);
+        else
+            outcome_part(&before, share);
     }
     float *sums = line->sums[0];
     line->sums[0] = line->sums[1];
@@ -63,6 +78,17 @@ static void multiply(pipeline *line, const tile_factors *factors, int64_t steps)
     tiles_store(factors, sums, SIDE);
     line->now.sums = sums;
     line->before = line->now;
+}
+
+static void multiply(pipeline *line, const tile_factors *factors, int64_t steps)
+{
+#define BESIDE(form) multiply_beside(line, factors, steps, form)
+    if (line->before.columns < SIDE) { /* also: there is none */
+        BESIDE((outcome_form){.is_whole = false});
+    } else {
+        OUTCOME_FORMS(&line->before, true, BESIDE)
+    }
+#undef BESIDE
 }
 
 static const char *left_tile(const left_factor *left, int64_t i)

@@ -125,7 +125,7 @@ static void turned_multiply(const fsfm_cpu_product *p, const fsfm_cpu_depth *chu
     tiles_begin();
     multiply_panels(&line, block, &left, right, words);
     tiles_end();
-    outcome_rows(&line.before, SIDE);
+    outcome_rest(&line.before);
 }
 
 /* So deep that c comes from memory seldom, and so shallow that a block's panels stay in a near cache. */
