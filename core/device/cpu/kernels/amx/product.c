@@ -17,7 +17,7 @@ const fsfm_cpu_cut KERNEL(cut) = {.row_step = SIDE,
                                   .turned_rows = 4096,
                                   .turned_columns = 512,
                                   .is_wide = true,
-                                  .useful_rows = 600};
+                                  .useful_rows = 400};
 
 /* Columns that are packed at a time. */
 static int64_t packed_columns(const fsfm_cpu_product *p)
