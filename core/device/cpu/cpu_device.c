@@ -76,10 +76,27 @@ static fsfm_status cpu_finish_read(fsfm_device *dev, void *dst, size_t size_byte
     return cpu_copy(dev, dst, fsfm_cpu(dev)->read, size_bytes, err);
 }
 
+enum { ZERO_PIECE = 1 << 20 /* bytes */ };
+
+typedef struct {
+    char *to;
+    size_t size_bytes;
+} zero_work;
+
+static void zero_piece(void *context, int64_t piece, int thread)
+{
+    (void)thread;
+    const zero_work *w = context;
+    const size_t first = (size_t)piece * ZERO_PIECE, left = w->size_bytes - first;
+    memset(w->to + first, 0, left < ZERO_PIECE ? left : ZERO_PIECE);
+}
+
 static fsfm_status cpu_zero(fsfm_device *dev, void *dst, size_t size_bytes, fsfm_error *err)
 {
-    (void)dev, (void)err;
-    if (size_bytes > 0) memset(dst, 0, size_bytes);
+    (void)err;
+    zero_work w = {dst, size_bytes};
+    fsfm_thread_pool_run(fsfm_cpu(dev)->pool, fsfm_cpu_pieces((int64_t)size_bytes, ZERO_PIECE), zero_piece,
+                         &w);
     return FSFM_OK;
 }
 
@@ -121,7 +138,7 @@ static fsfm_cpu_device *make_part(fsfm_precision precision, int threads, fsfm_th
                               .memory_is_host = true,
                               .whole = &cpu->base,
                               .threads = threads,
-                              .useful_rows = precision == FSFM_PRECISION_BF16 ? 400 : 200};
+                              .useful_rows = kernels->cut->useful_rows};
     snprintf(cpu->base.name, sizeof cpu->base.name, "cpu (%s, %d thread%s)", kernels->name, threads,
              threads == 1 ? "" : "s");
     snprintf(cpu->base.isa, sizeof cpu->base.isa, "%s", kernels->name);

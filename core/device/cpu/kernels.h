@@ -32,14 +32,33 @@ typedef struct {
     int64_t row, rows, column, columns;
 } fsfm_cpu_block;
 
+/* A chunk of a product's depth: the numbers [first, first + count). */
+typedef struct {
+    int64_t first, count;
+} fsfm_cpu_depth;
+
 /* How a product is best cut into blocks: sides are multiples of the steps, but at the far ends. Where the
  * left factor is not transposed, a block has at most rows_most rows, and columns: of one step, or if
  * is_wide as many as leave every thread its share. Else it has sides of at most turned_rows and
- * turned_columns. */
+ * turned_columns. More rows than useful_rows make a product hardly faster (core/device/device.h). */
 typedef struct {
     int64_t row_step, column_step, rows_most, turned_rows, turned_columns;
     bool is_wide;
+    int64_t useful_rows;
 } fsfm_cpu_cut;
+
+/* Products whose left factor is transposed, where threads share what they pack: chunk by chunk of at most
+ * depth_most numbers, pieces are packed, then blocks multiplied, each of which sets or adds to its part of c.
+ */
+typedef struct {
+    int64_t depth_most;
+    size_t (*bytes)(const fsfm_cpu_product *product, int64_t depth); /* that a chunk takes packed */
+    int64_t (*pieces)(int64_t depth);
+    /* packed: of the chunk, for all pieces, aligned to 64 */
+    void (*pack)(const fsfm_cpu_product *product, const fsfm_cpu_depth *chunk, int64_t piece, void *packed);
+    void (*multiply)(const fsfm_cpu_product *product, const fsfm_cpu_depth *chunk,
+                     const fsfm_cpu_block *block, const void *packed);
+} fsfm_cpu_turned;
 
 typedef struct {
     const char *name;
@@ -53,6 +72,8 @@ typedef struct {
     /* A block of c, of at most row_block rows; scratch holds product_scratch_bytes, aligned to 64. */
     size_t (*product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
     void (*product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
+    /* For those whose left factor is transposed; NULL: they are products as others are. */
+    const fsfm_cpu_turned *turned;
 
     /* One head of one image; scratch holds attention_scratch_bytes, aligned to 64. */
     size_t (*attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);

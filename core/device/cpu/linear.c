@@ -3,7 +3,7 @@
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/product.h"
 
-enum { ADD_PIECE = 16384, BIAS_COLUMNS = 512 };
+enum { ADD_PIECE = 16384, BIAS_COLUMNS = 128 };
 
 typedef struct {
     const fsfm_cpu_kernels *kernels;
@@ -37,7 +37,7 @@ typedef struct {
 static void linear_piece(void *context, int64_t piece, int thread)
 {
     linear_work *w = context;
-    fsfm_cpu_grid_run(w->cpu, &w->grid, piece, thread);
+    fsfm_cpu_grid_run(w->cpu, &w->grid, 0, piece, thread);
 }
 
 fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err)
@@ -57,17 +57,18 @@ fsfm_status fsfm_cpu_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm
                                       .c = args->out,
                                       .active = args->active};
     FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w.grid, err));
-    fsfm_thread_pool_run(cpu->pool, fsfm_cpu_grid_pieces(&w.grid), linear_piece, &w);
+    fsfm_thread_pool_run(cpu->pool, fsfm_cpu_grid_pieces(&w.grid, 0), linear_piece, &w);
     return FSFM_OK;
 }
 
-/* dx and dbias, which need no other gradient, then dweight, which may need what came with dx (active): each
- * in one run, so that threads wait once. */
+/* dx and dbias, which need no other gradient, and dweight, which may need what comes with dx (active): with
+ * as many others in one run as can be, so that threads wait seldom. */
 typedef struct {
     fsfm_cpu_device *cpu;
     const fsfm_linear_backward_args *args;
     fsfm_cpu_grid dweight, dx;
-    int64_t dweight_pieces, dx_pieces, dbias_pieces;
+    int64_t round;                                   /* of dweight, at work */
+    int64_t dx_pieces, dweight_pieces, dbias_pieces; /* of this run */
 } backward_work;
 
 static void dbias_piece(const backward_work *w, int64_t piece)
@@ -79,29 +80,23 @@ static void dbias_piece(const backward_work *w, int64_t piece)
                                  args->dbias + first);
 }
 
-static void inputs_piece(void *context, int64_t piece, int thread)
+/* The largest pieces first. */
+static void backward_piece(void *context, int64_t piece, int thread)
 {
     const backward_work *w = context;
-    if (piece < w->dx_pieces)
-        fsfm_cpu_grid_run(w->cpu, &w->dx, piece, thread);
+    const int64_t behind_dx = piece - w->dx_pieces, behind_dweight = behind_dx - w->dweight_pieces;
+    if (behind_dx < 0)
+        fsfm_cpu_grid_run(w->cpu, &w->dx, 0, piece, thread);
+    else if (behind_dweight < 0)
+        fsfm_cpu_grid_run(w->cpu, &w->dweight, w->round, behind_dx, thread);
     else
-        dbias_piece(w, piece - w->dx_pieces);
+        dbias_piece(w, behind_dweight);
 }
 
-static void dweight_piece(void *context, int64_t piece, int thread)
+static void run_backward(backward_work *w)
 {
-    const backward_work *w = context;
-    fsfm_cpu_grid_run(w->cpu, &w->dweight, piece, thread);
-}
-
-/* Without active nothing waits for dx: all in one run. */
-static void any_piece(void *context, int64_t piece, int thread)
-{
-    const backward_work *w = context;
-    if (piece < w->dweight_pieces)
-        dweight_piece(context, piece, thread);
-    else
-        inputs_piece(context, piece - w->dweight_pieces, thread);
+    fsfm_thread_pool_run(w->cpu->pool, w->dx_pieces + w->dweight_pieces + w->dbias_pieces, backward_piece, w);
+    w->dx_pieces = w->dweight_pieces = w->dbias_pieces = 0;
 }
 
 static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_backward_args *args,
@@ -118,7 +113,6 @@ static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_back
                                           .c_is_float = true,
                                           .c = args->dweight};
         FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dweight, err));
-        w->dweight_pieces = fsfm_cpu_grid_pieces(&w->dweight);
     }
     if (args->dx) {
         const fsfm_cpu_product product = {.M = args->N,
@@ -131,7 +125,7 @@ static fsfm_status prepare_backward(fsfm_cpu_device *cpu, const fsfm_linear_back
                                           .hidden = args->hidden,
                                           .active = args->hidden ? args->active : NULL};
         FSFM_TRY(fsfm_cpu_grid_prepare(cpu, &product, &w->dx, err));
-        w->dx_pieces = fsfm_cpu_grid_pieces(&w->dx);
+        w->dx_pieces = fsfm_cpu_grid_pieces(&w->dx, 0);
     }
     if (args->dbias) w->dbias_pieces = fsfm_cpu_pieces(args->Cout, BIAS_COLUMNS);
     return FSFM_OK;
@@ -144,12 +138,11 @@ fsfm_status fsfm_cpu_linear_backward(fsfm_device *dev, const fsfm_linear_backwar
     if (args->N == 0) return FSFM_OK;
     FSFM_ASSERT(!args->hidden || (args->dx && !args->dx_adds));
     FSFM_TRY(prepare_backward(cpu, args, &w, err));
-    const int64_t inputs = w.dx_pieces + w.dbias_pieces;
-    if (args->active) {
-        fsfm_thread_pool_run(cpu->pool, inputs, inputs_piece, &w);
-        fsfm_thread_pool_run(cpu->pool, w.dweight_pieces, dweight_piece, &w);
-    } else {
-        fsfm_thread_pool_run(cpu->pool, w.dweight_pieces + inputs, any_piece, &w);
+    if (args->active) run_backward(&w);
+    for (; w.round < w.dweight.rounds; w.round++) {
+        w.dweight_pieces = fsfm_cpu_grid_pieces(&w.dweight, w.round);
+        run_backward(&w);
     }
+    run_backward(&w); /* what is left where dweight is not wanted */
     return FSFM_OK;
 }

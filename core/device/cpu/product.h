@@ -8,17 +8,22 @@
 
 #include "core/device/cpu/cpu_device.h"
 
-/* A product cut into pieces: rows by row_block, columns by column_block; the last ones may be smaller. */
+/* A product cut into blocks: rows by row_block, columns by column_block; the last ones may be smaller. Its
+ * rounds come one after the other, the pieces of one in any order. Where threads share what they pack
+ * (turned), even rounds pack a chunk of the depth and odd ones multiply it; else there is one round. */
 typedef struct {
     fsfm_cpu_product product;
     int64_t row_block, column_block, row_pieces, column_pieces;
+    const fsfm_cpu_turned *turned; /* or NULL */
+    int64_t depth_block, rounds;
 } fsfm_cpu_grid;
 
-/* Cuts product and sees to it that every thread has scratch for its pieces. */
+/* Cuts product and sees to it that there is scratch for its pieces. */
 FSFM_MUST_USE
 fsfm_status fsfm_cpu_grid_prepare(fsfm_cpu_device *cpu, const fsfm_cpu_product *product, fsfm_cpu_grid *grid,
                                   fsfm_error *err);
-int64_t fsfm_cpu_grid_pieces(const fsfm_cpu_grid *grid);
-void fsfm_cpu_grid_run(fsfm_cpu_device *cpu, const fsfm_cpu_grid *grid, int64_t piece, int thread);
+int64_t fsfm_cpu_grid_pieces(const fsfm_cpu_grid *grid, int64_t round);
+void fsfm_cpu_grid_run(fsfm_cpu_device *cpu, const fsfm_cpu_grid *grid, int64_t round, int64_t piece,
+                       int thread);
 
 #endif

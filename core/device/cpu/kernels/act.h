@@ -22,6 +22,12 @@ ALWAYS_INLINE void act_store(act *p, vf x)
     _mm256_storeu_si256((__m256i_u *)p, (__m256i)_mm512_cvtneps_pbh(x));
 }
 
+/* 2 VW numbers, of a line of the cache. */
+ALWAYS_INLINE void acts_store(act *p, vf first, vf second)
+{
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+}
+
 #else
 
 typedef float act;

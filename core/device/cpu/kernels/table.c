@@ -24,6 +24,9 @@ const fsfm_cpu_kernels KERNEL(kernels) = {
     .cut = &KERNEL(cut),
     .product_scratch_bytes = KERNEL(product_scratch_bytes),
     .product = KERNEL(product),
+#if defined FSFM_AMX
+    .turned = &KERNEL(turned),
+#endif
     .attention_scratch_bytes = KERNEL(attention_scratch_bytes),
     .attention = KERNEL(attention),
     .attention_backward = KERNEL(attention_backward),

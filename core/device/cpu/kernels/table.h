@@ -17,6 +17,7 @@ void KERNEL(gelu_backward)(int64_t rows, int64_t columns, int64_t stride, const 
 extern const fsfm_cpu_cut KERNEL(cut);
 size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *product, int64_t row_block);
 void KERNEL(product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
+extern const fsfm_cpu_turned KERNEL(turned); /* of the sets that have it */
 size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
 void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t head, void *scratch);
 void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head,

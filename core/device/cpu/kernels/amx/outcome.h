@@ -12,7 +12,7 @@
 /* A block of c, of which rows [done, rows) still wait in sums (SIDE, SIDE). */
 typedef struct {
     const fsfm_cpu_product *product;
-    const float *bias; /* of all columns; NULL in all chunks of the depth but the first */
+    const float *bias; /* of all columns, or NULL */
     const void *added; /* of all of c */
     int64_t row, rows, column, columns, done;
     const float *sums;
@@ -24,28 +24,60 @@ typedef struct {
     bool is_float, adds, is_gelu, is_gelu_backward;
 } outcome_form;
 
-/* Vector of VW columns from c on, of a row whose first number is at. */
-ALWAYS_INLINE void outcome_vector(const outcome *o, const outcome_form form, int64_t at, int64_t c, vf x)
+/* What becomes of a vector of sums: of c, and of active where that is wanted. */
+typedef struct {
+    vf c, active;
+} outcome_vectors;
+
+ALWAYS_INLINE vf added_load(const outcome *o, const outcome_form form, int64_t at, int64_t c, int64_t columns)
+{
+    return form.is_float ? vf_load_at((const float *)o->added + at, c, columns)
+                         : act_load_at((const act *)o->added + at, c, columns);
+}
+
+/* x: of VW columns from c on, of a row whose first number is at. */
+ALWAYS_INLINE outcome_vectors outcome_of(const outcome *o, const outcome_form form, int64_t at, int64_t c,
+                                         vf x)
 {
     const fsfm_cpu_product *p = o->product;
     const int64_t columns = form.is_whole ? SIDE : o->columns;
-    if (form.is_float) {
-        if (form.adds) x += vf_load_at((const float *)o->added + at, c, columns);
-        vf_store_at((float *)p->c + at, x, c, columns);
-        return;
-    }
-    if (form.adds) x += act_load_at((const act *)o->added + at, c, columns);
+    if (form.adds) x += added_load(o, form, at, c, columns);
     if (form.is_gelu_backward) {
         const vf hidden = act_load_at((const act *)p->hidden + at, c, columns);
         const tail_place place = find_place(hidden);
-        if (p->active) act_store_at((act *)p->active + at, gelu_of(hidden, &place), c, columns);
-        x *= gelu_slope(hidden, &place);
+        return (outcome_vectors){x * gelu_slope(hidden, &place), gelu_of(hidden, &place)};
     }
-    act_store_at((act *)p->c + at, x, c, columns);
-    if (form.is_gelu) {
-        const tail_place place = find_place(x);
-        act_store_at((act *)p->active + at, gelu_of(x, &place), c, columns);
+    if (!form.is_gelu) return (outcome_vectors){.c = x};
+    const tail_place place = find_place(x);
+    return (outcome_vectors){x, gelu_of(x, &place)};
+}
+
+/* A whole row is a line of the cache, and written as one: half lines take twice the stores. */
+ALWAYS_INLINE void outcome_store(const outcome *o, const outcome_form form, int64_t at,
+                                 const outcome_vectors row[SIDE / VW])
+{
+    const fsfm_cpu_product *p = o->product;
+    const bool has_active = form.is_gelu || (form.is_gelu_backward && p->active);
+    act *c = (act *)p->c + at, *active = has_active ? (act *)p->active + at : NULL;
+    if (form.is_whole) {
+        acts_store(c, row[0].c, row[1].c);
+        if (active) acts_store(active, row[0].active, row[1].active);
+        return;
     }
+    UNROLL for (int64_t j = 0; j < SIDE / VW; j++) if (j * VW < o->columns)
+    {
+        act_store_at(c, row[j].c, j * VW, o->columns);
+        if (active) act_store_at(active, row[j].active, j * VW, o->columns);
+    }
+}
+
+ALWAYS_INLINE void outcome_store_floats(const outcome *o, const outcome_form form, int64_t at,
+                                        const outcome_vectors row[SIDE / VW])
+{
+    const int64_t columns = form.is_whole ? SIDE : o->columns;
+    float *c = (float *)o->product->c + at;
+    UNROLL for (int64_t j = 0; j < SIDE / VW; j++) if (j * VW < columns)
+        vf_store_at(c, row[j].c, j * VW, columns);
 }
 
 ALWAYS_INLINE void outcome_rows_of(outcome *o, const outcome_form form, int64_t count)
@@ -56,57 +88,74 @@ ALWAYS_INLINE void outcome_rows_of(outcome *o, const outcome_form form, int64_t 
     UNROLL for (int64_t j = 0; j < SIDE / VW; j++) bias[j] =
         o->bias && j * VW < columns ? vf_load_at(o->bias + o->column, j * VW, columns) : none;
     int64_t at = (o->row + o->done) * o->product->N + o->column;
-    for (; o->done < last; o->done++, at += o->product->N)
-        UNROLL for (int64_t j = 0; j < SIDE / VW; j++) if (j * VW < columns)
-            outcome_vector(o, form, at, j * VW, vf_load(o->sums + o->done * SIDE + j * VW) + bias[j]);
+    for (; o->done < last; o->done++, at += o->product->N) {
+        outcome_vectors row[SIDE / VW] = {0};
+        UNROLL for (int64_t j = 0; j < SIDE / VW; j++) if (j * VW < columns) row[j] =
+            outcome_of(o, form, at, j * VW, vf_load(o->sums + o->done * SIDE + j * VW) + bias[j]);
+        if (form.is_float)
+            outcome_store_floats(o, form, at, row);
+        else
+            outcome_store(o, form, at, row);
+    }
 }
 
-/* The next count rows, of a block of any form. */
-#define OUTCOME(whole)                                                                                \
-    const fsfm_cpu_product *p = o->product;                                                           \
-    if (p->c_is_float && o->added)                                                                    \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole, .is_float = true, .adds = true}, count); \
-    else if (p->c_is_float)                                                                           \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole, .is_float = true}, count);               \
-    else if (p->hidden)                                                                               \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole, .is_gelu_backward = true}, count);       \
-    else if (p->active)                                                                               \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole, .is_gelu = true}, count);                \
-    else if (o->added)                                                                                \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole, .adds = true}, count);                   \
-    else                                                                                              \
-        outcome_rows_of(o, (outcome_form){.is_whole = whole}, count);
+/* DO(form), where form is that of o, as a constant. */
+#define OUTCOME_AS(whole, ...) ((outcome_form){.is_whole = (whole), __VA_ARGS__})
+#define OUTCOME_FORMS(o, whole, DO)                            \
+    const fsfm_cpu_product *p = (o)->product;                  \
+    if (p->c_is_float && (o)->added)                           \
+        DO(OUTCOME_AS(whole, .is_float = true, .adds = true)); \
+    else if (p->c_is_float)                                    \
+        DO(OUTCOME_AS(whole, .is_float = true));               \
+    else if (p->hidden)                                        \
+        DO(OUTCOME_AS(whole, .is_gelu_backward = true));       \
+    else if (p->active)                                        \
+        DO(OUTCOME_AS(whole, .is_gelu = true));                \
+    else if ((o)->added)                                       \
+        DO(OUTCOME_AS(whole, .adds = true));                   \
+    else                                                       \
+        DO(OUTCOME_AS(whole, .adds = false));
 
-static void outcome_whole(outcome *o, int64_t count)
-{
-    OUTCOME(true)
-}
-
-static void outcome_part(outcome *o, int64_t count)
-{
-    OUTCOME(false)
-}
-
-static void outcome_rows(outcome *o, int64_t most)
+/* The next rows, at most so many. */
+ALWAYS_INLINE void outcome_rows_as(outcome *o, const outcome_form form, int64_t most)
 {
     const int64_t count = o->rows - o->done < most ? o->rows - o->done : most;
-    if (count <= 0) return;
-    if (o->columns == SIDE)
-        outcome_whole(o, count);
-    else
-        outcome_part(o, count);
+    if (count > 0) outcome_rows_of(o, form, count);
 }
 
-/* Asks for what the outcome of row i will read and write. */
+static void outcome_part(outcome *o, int64_t most)
+{
+#define ROWS(form) outcome_rows_as(o, form, most)
+    OUTCOME_FORMS(o, false, ROWS)
+#undef ROWS
+}
+
+static void outcome_rest(outcome *o)
+{
+#define ROWS(form) outcome_rows_as(o, form, SIDE)
+    if (o->columns < SIDE) {
+        outcome_part(o, SIDE);
+    } else {
+        OUTCOME_FORMS(o, true, ROWS)
+    }
+#undef ROWS
+}
+
+/* Whether what follows from sums reads more than them. */
+ALWAYS_INLINE bool outcome_reads(const outcome *o)
+{
+    return o->added || o->product->hidden;
+}
+
+/* Asks for what the outcome of row i will read. What is only written is better left alone: whole lines are,
+ * and to ask for them delays the tiles' loads. */
 ALWAYS_INLINE void outcome_prefetch(const outcome *o, int64_t i)
 {
     const fsfm_cpu_product *p = o->product;
     const int64_t at = (o->row + i) * p->N + o->column;
     const int64_t number_bytes = p->c_is_float ? sizeof(float) : sizeof(act);
-    prefetch_row((char *)p->c + at * number_bytes, o->columns * number_bytes);
     if (o->added) prefetch_row((const char *)o->added + at * number_bytes, o->columns * number_bytes);
     if (p->hidden) prefetch_row((const act *)p->hidden + at, o->columns * number_bytes);
-    if (p->active) prefetch_row((act *)p->active + at, o->columns * number_bytes);
 }
 
 #endif

@@ -17,8 +17,12 @@ _Static_assert(STRIP % MR == 0, "tiles do not reach over strips");
 /* Each block packs the right factor's panels anew, and the left one too where it is transposed: blocks are
  * large enough that this is little, and small enough that the left factor's rows come from a near cache. A
  * multiple of the tiles and panels of any width of vectors. */
-const fsfm_cpu_cut KERNEL(cut) = {
-    .row_step = 48, .column_step = 64, .rows_most = 960, .turned_rows = 384, .turned_columns = 384};
+const fsfm_cpu_cut KERNEL(cut) = {.row_step = 48,
+                                  .column_step = 64,
+                                  .rows_most = 960,
+                                  .turned_rows = 384,
+                                  .turned_columns = 384,
+                                  .useful_rows = 200 * PER_WORD};
 
 /* The left factor as tiles read it: row i at a + (i / STRIP) strip + (i % STRIP) row. */
 typedef struct {
