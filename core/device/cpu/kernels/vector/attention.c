@@ -5,9 +5,10 @@
  * channels, the same transposed (Dw, Tp), or "pairs" (Tw, Dp) across tokens; p: padded with zeros to whole
  * vectors, w: counted in words. Queries then go by blocks of BLOCK rows: scores, softmax and what follows
  * from them, so that the scores of a block stay in the near caches. */
-#include "core/device/cpu/kernels/attention.h"
+#include "core/device/cpu/kernels/scratch.h"
 #include "core/device/cpu/kernels/table.h"
 #include "core/device/cpu/kernels/transpose.h"
+#include "core/device/cpu/kernels/vector/softmax.h"
 
 enum { BLOCK = 48 }; /* even, so that no word reaches over a block's end */
 

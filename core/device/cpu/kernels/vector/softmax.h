@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * core/device/cpu/kernels/attention.h - what attention is made of, whatever its products are made of. */
-#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_ATTENTION_H
-#define FSFM_CORE_DEVICE_CPU_KERNELS_ATTENTION_H
+ * core/device/cpu/kernels/vector/softmax.h - softmax of a row of scores, and rows in and out of it. */
+#ifndef FSFM_CORE_DEVICE_CPU_KERNELS_VECTOR_SOFTMAX_H
+#define FSFM_CORE_DEVICE_CPU_KERNELS_VECTOR_SOFTMAX_H
 
 #include "core/device/cpu/kernels/words.h"
 
 ALWAYS_INLINE int64_t padded(int64_t count)
 {
     return (count + VW - 1) / VW * VW;
-}
-
-/* Hands out the next count words of scratch, or only counts them where base is NULL. */
-static inline void *take(word *base, int64_t *used, int64_t count)
-{
-    word *at = base ? base + *used : NULL;
-    *used += (count + 15) / 16 * 16;
-    return at;
 }
 
 /* Keys of a softmax: Tp of them with the padding; a bias row holds 0, log(last_multiplicity) at the last key
