@@ -240,7 +240,8 @@ fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
     FSFM_TRY(fsfm_train_open_device(train, err));
     FSFM_TRY(fsfm_comm_agree(train->comm, fsfm_train_shape(train, err), err));
     FSFM_TRY(fsfm_train_open_learner(train, err));
-    if (train->rank == 0) {
+    st = fsfm_train_open_ranks(train, err);
+    if (st == FSFM_OK && train->rank == 0) {
         st = fsfm_run_directory_open(train->job->run_dir, &train->run, err);
         if (st == FSFM_OK) st = open_checkpoints(train, err);
     }
@@ -278,6 +279,7 @@ void fsfm_train_close(fsfm_train *train)
     fsfm_bad_samples_free(&train->bad);
     free(train->batches);
     free(train->slice_sums);
+    fsfm_train_close_ranks(train);
     fsfm_feature_cache_free(&train->features);
     free(train->keys);
     free(train->all_keys);
