@@ -243,6 +243,21 @@ void fsfm_train_record_targets(fsfm_train *train, int64_t computed, int64_t reca
     fsfm_train_end_record(train);
 }
 
+void fsfm_train_record_outlier(fsfm_train *train, const fsfm_health_outlier *outlier)
+{
+    fsfm_json *json = NULL;
+    if (train->rank != 0) return;
+    json = fsfm_metrics_begin(train->run, "event", train->at.step);
+    fsfm_json_text(json, "event", "health");
+    fsfm_json_int(json, "rank", outlier->rank);
+    fsfm_json_text(json, "host", train->places[outlier->rank].host);
+    fsfm_json_text(json, "part", fsfm_health_part_name(outlier->part));
+    fsfm_json_text(json, "unit", fsfm_health_part_unit(outlier->part));
+    fsfm_json_real(json, "rate", outlier->rate);
+    fsfm_json_real(json, "median", outlier->median);
+    fsfm_train_end_record(train);
+}
+
 void fsfm_train_record_slow(fsfm_train *train, int rank, double times)
 {
     fsfm_json *json = NULL;

@@ -148,6 +148,11 @@ fsfm_status fsfm_train_open_features(fsfm_train *train, fsfm_error *err);
  * hardly ever known as a whole if a part of the samples never is. */
 int64_t fsfm_train_kept_features(const fsfm_train *train);
 
+/* train_health.c: measures all ranks before the first step (run.health); fails with FSFM_ERR_DEVICE where the
+ * run is to stop. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_check_health(fsfm_train *train, fsfm_error *err);
+
 /* train_step.c: one step from the reader's next batches. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
@@ -191,6 +196,8 @@ void fsfm_train_record_evaluation(fsfm_train *train, const fsfm_evaluation *eval
 void fsfm_train_record_start(fsfm_train *train, bool is_resumed);
 /* Images, over all ranks, whose target features were computed or known, since this process started. */
 void fsfm_train_record_targets(fsfm_train *train, int64_t computed, int64_t recalled);
+/* A rank that is an outlier before the first step. */
+void fsfm_train_record_outlier(fsfm_train *train, const fsfm_health_outlier *outlier);
 /* A rank that took so many times the median of all ranks for its own part of steps. */
 void fsfm_train_record_slow(fsfm_train *train, int rank, double times);
 /* An event without more to it than a text (may be NULL) named detail. */
