@@ -8,6 +8,7 @@
 
 #include "core/base/number.h"
 #include "jobs/nearest.h"
+#include "mpi/alike.h"
 
 enum { WORDS_MAX = sizeof((fsfm_arguments *)0)->words / sizeof(char *), OPTIONS_MAX = 64, KNOWN_MAX = 64 };
 
@@ -27,6 +28,11 @@ void fsfm_command_print_error(fsfm_error *err)
     fflush(stdout); /* what was said before the end stands before it */
     fprintf(stderr, "fsfm: %s\n", err->message);
     err->message[0] = '\0';
+}
+
+fsfm_status fsfm_command_alike(fsfm_comm *comm, fsfm_error *err)
+{
+    return fsfm_alike_file(comm, FSFM_ERR_COMM, "the program", "/proc/self/exe", err);
 }
 
 fsfm_status fsfm_command_end(fsfm_comm **comm, fsfm_status st, fsfm_error *err)

@@ -27,6 +27,10 @@ int fsfm_exit_code(fsfm_status status);
  * fsfm_comm_stop(): mpirun ends everybody as soon as one rank exits with a failure, and may drop what is
  * printed later. */
 void fsfm_command_print_error(fsfm_error *err);
+/* Collective: whether all ranks run the very same program; fails with FSFM_ERR_COMM, naming those that do
+ * not. */
+FSFM_MUST_USE
+fsfm_status fsfm_command_alike(fsfm_comm *comm, fsfm_error *err);
 /* Collective: what every command on ranks ends with. Rank 0 prints err's line where st is a failure, the
  * others empty it, MPI stops. Returns st. */
 fsfm_status fsfm_command_end(fsfm_comm **comm, fsfm_status st, fsfm_error *err);

@@ -125,7 +125,8 @@ static int run(int argc, char **argv, fsfm_error *err)
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write() like a full disk */
     const bool is_root = fsfm_comm_rank(comm) == 0;
     fsfm_log_open(&log, is_root ? stdout : NULL);
-    st = fsfm_comm_agree(comm, parse(argc, argv, &options, err), err);
+    st = fsfm_command_alike(comm, err);
+    if (st == FSFM_OK) st = fsfm_comm_agree(comm, parse(argc, argv, &options, err), err);
     if (st == FSFM_OK) st = pack(comm, &options, &log, err);
     if (!is_root) err->message[0] = '\0'; /* rank 0 has it too, and prints it */
     fsfm_log_close(&log);

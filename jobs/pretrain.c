@@ -8,6 +8,7 @@
 #include "jobs/command.h"
 #include "jobs/settings.h"
 #include "jobs/version.h"
+#include "mpi/alike.h"
 #include "mpi/stop.h"
 #include "mpi/train_loop.h"
 
@@ -62,7 +63,7 @@ static fsfm_status load(fsfm_comm *comm, int argc, char **argv, fsfm_settings *s
     fsfm_comm_sum_i64(comm, &failed, 1);
     if (failed == fsfm_comm_size(comm)) return st; /* alike on all ranks: the message needs no rank */
     FSFM_TRY(fsfm_comm_agree(comm, st, err));
-    FSFM_TRY(fsfm_comm_agree_text(comm, "the configuration", *config, err));
+    FSFM_TRY(fsfm_alike_text(comm, FSFM_ERR_ARG, "the configuration", *config, err));
     if (warning[0]) fsfm_log_line(log, "warning: %s", warning);
     return FSFM_OK;
 }
@@ -83,6 +84,7 @@ static int pretrain(int argc, char **argv, fsfm_error *err)
     settings = calloc(1, sizeof *settings);
     if (!settings) st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the configuration");
     st = fsfm_comm_agree(comm, st, err);
+    if (st == FSFM_OK) st = fsfm_command_alike(comm, err);
     if (st == FSFM_OK) st = load(comm, argc, argv, settings, &config, &log, err);
     if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
     fsfm_log_close(&log);

@@ -11,6 +11,7 @@
 #define MEMBER(name) offsetof(fsfm_run_options, name)
 
 static const char *const device_names[] = {"auto", "cpu", "cuda", NULL};
+static const char *const health_names[] = {"warn", "stop", "off", NULL}; /* as fsfm_health_mode */
 
 static const fsfm_option run_table[] = {
     {"run.dir", FSFM_OPTION_TEXT, MEMBER(dir), "", 0, 0, NULL, "",
@@ -23,6 +24,10 @@ static const fsfm_option run_table[] = {
      "threads of a rank; auto: the node's processors over the ranks on it", true},
     {"run.hang_timeout_s", FSFM_OPTION_REAL, MEMBER(hang_timeout_s), "1800", 0, 1e9, NULL, "seconds",
      "end the run, and name the rank it waits for, when nothing has gone on for so long; 0: never", true},
+    {"run.health", FSFM_OPTION_CHOICE, MEMBER(health), "warn", 0, 0, health_names, "",
+     "ranks that are slower at the start than most: name them, end the run before its first step, or do not "
+     "look",
+     true},
 };
 static const int run_count = sizeof run_table / sizeof *run_table;
 
@@ -108,6 +113,7 @@ fsfm_train_job fsfm_settings_job(const fsfm_settings *settings)
         .device = settings->run.device,
         .threads = settings->run.threads,
         .hang_timeout_s = settings->run.hang_timeout_s,
+        .health = settings->run.health,
         .revision = "",
     };
 }

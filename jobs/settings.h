@@ -17,6 +17,7 @@ typedef struct {
     fsfm_device_kind device;
     int64_t threads;       /* FSFM_AUTO: processors of the node / ranks on it */
     double hang_timeout_s; /* 0: off */
+    fsfm_health_mode health;
 } fsfm_run_options;
 
 typedef struct {

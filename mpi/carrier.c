@@ -221,6 +221,11 @@ const char *fsfm_carrier_way(const fsfm_carrier *carrier)
     return carrier->way;
 }
 
+bool fsfm_carrier_waits_in_mpi(const fsfm_carrier *carrier)
+{
+    return carrier->kind != FSFM_CARRIER_NCCL;
+}
+
 /* A rank that fails here does not begin the sum: the others' would never end. */
 static fsfm_status sum_by_group(fsfm_carrier *carrier, float *values_dev, int64_t count, fsfm_error *err)
 {

@@ -32,6 +32,9 @@ fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **ou
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
 /* The way that was taken, for people: "NCCL", ...; and why not NCCL, where that was to be chosen. */
 const char *fsfm_carrier_way(const fsfm_carrier *carrier);
+/* Whether waiting for other ranks is time in MPI: NCCL's sums wait on the GPU, where it cannot be told from
+ * computing. */
+bool fsfm_carrier_waits_in_mpi(const fsfm_carrier *carrier);
 
 /* All ranks begin the same pieces in the same order. What was enqueued on the device before is in the sum. A
  * failure is kept for finish(), and the rank goes on taking part; with NCCL, where the others would wait on

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
 
 /* What one MPI call takes at most: counts are int, and some transports copy less than 2 GiB at a time. */
 enum { CHUNK_MAX = 1 << 28 };
@@ -22,6 +25,8 @@ struct fsfm_comm {
     int rank, size, local_rank, local_size;
     _Atomic int64_t calls; /* that wait for other ranks: begun and ended ones, so odd within one */
     bool has_given_alarm;
+    char host[64];
+    double spent_s; /* in MPI */
 };
 
 struct fsfm_comm_sums {
@@ -55,7 +60,13 @@ static void check(const fsfm_comm *comm, int code, const char *call)
     snprintf(line, sizeof line, "%.100s: %s", call, text);
     abort_job(comm, line);
 }
-#define MPI_OR_ABORT(call) check(comm, (call), #call)
+/* Every call of MPI that may wait for other ranks, and its time. */
+#define MPI_OR_ABORT(call)                                    \
+    do {                                                      \
+        const double began_s_ = fsfm_clock_monotonic_s();     \
+        check(comm, (call), #call);                           \
+        comm->spent_s += fsfm_clock_monotonic_s() - began_s_; \
+    } while (0)
 
 static void count_call(fsfm_comm *comm)
 {
@@ -100,6 +111,7 @@ fsfm_status fsfm_comm_start(fsfm_comm **out, fsfm_error *err)
                          "srun started %s tasks that do not know of each other: use srun --mpi=pmix", tasks);
     if (!(comm = calloc(1, sizeof *comm))) return fsfm_fail(err, FSFM_ERR_MEMORY, "communicator: no memory");
     comm->size = comm->local_size = 1;
+    gethostname(comm->host, sizeof comm->host - 1);
     if (started_by_launcher()) {
         if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
             level < MPI_THREAD_FUNNELED) {
@@ -146,6 +158,16 @@ int fsfm_comm_local_size(const fsfm_comm *comm)
     return comm->local_size;
 }
 
+const char *fsfm_comm_host(const fsfm_comm *comm)
+{
+    return comm->host;
+}
+
+double fsfm_comm_spent_s(const fsfm_comm *comm)
+{
+    return comm->spent_s;
+}
+
 const char *fsfm_comm_library(char *out, size_t size_bytes)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
@@ -165,7 +187,10 @@ fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err)
     if (first == INT_MAX) return FSFM_OK;
     if (comm->rank == first) {
         err->status = mine;
-        fsfm_context(err, "rank %d", comm->rank);
+        if (comm->local_size < comm->size)
+            fsfm_context(err, "rank %d (%s)", comm->rank, comm->host);
+        else
+            fsfm_context(err, "rank %d", comm->rank);
     }
     MPI_WAIT_OR_ABORT(MPI_Bcast(err, (int)sizeof *err, MPI_BYTE, first, comm->handle));
     return err->status;
@@ -184,24 +209,6 @@ void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int r
         MPI_WAIT_OR_ABORT(MPI_Bcast((char *)bytes + done, (int)(left < CHUNK_MAX ? left : CHUNK_MAX),
                                     MPI_BYTE, root, comm->handle));
     }
-}
-
-/* FNV-1a: told apart are files that differ by mistake, not by intent. */
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
-
-fsfm_status fsfm_comm_agree_text(fsfm_comm *comm, const char *what, const char *text, fsfm_error *err)
-{
-    const uint64_t mine = hash_text(text);
-    uint64_t first = mine;
-    fsfm_status st = FSFM_OK;
-    fsfm_comm_broadcast(comm, &first, (int64_t)sizeof first, 0);
-    if (first != mine) st = fsfm_fail(err, FSFM_ERR_ARG, "%s: not the same as on rank 0", what);
-    return fsfm_comm_agree(comm, st, err);
 }
 
 /* In place; elements of type, size_bytes each. */

@@ -25,18 +25,19 @@ int fsfm_comm_size(const fsfm_comm *comm);
 /* This rank's number among, and the number of, ranks on this host. */
 int fsfm_comm_local_rank(const fsfm_comm *comm);
 int fsfm_comm_local_size(const fsfm_comm *comm);
+/* Not collective: the name of this host. */
+const char *fsfm_comm_host(const fsfm_comm *comm);
+/* Not collective: seconds that this rank has spent in MPI so far, for its sums and waiting for other ranks.
+ */
+double fsfm_comm_spent_s(const fsfm_comm *comm);
 
 /* Not collective: one line about the MPI library; returns out. */
 const char *fsfm_comm_library(char *out, size_t size_bytes);
 
 /* All ranks return the same status and message: those of the lowest failing rank. Its message is prefixed by
- * "rank R" where there is more than one rank. */
+ * "rank R" where there is more than one rank, and by the host where there are several. */
 FSFM_MUST_USE
 fsfm_status fsfm_comm_agree(fsfm_comm *comm, fsfm_status mine, fsfm_error *err);
-
-/* Fails with FSFM_ERR_ARG, naming what and the lowest rank whose text is not rank 0's, on all ranks. */
-FSFM_MUST_USE
-fsfm_status fsfm_comm_agree_text(fsfm_comm *comm, const char *what, const char *text, fsfm_error *err);
 
 void fsfm_comm_barrier(fsfm_comm *comm);
 void fsfm_comm_broadcast(fsfm_comm *comm, void *bytes, int64_t size_bytes, int root);

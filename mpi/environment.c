@@ -8,28 +8,49 @@
 #include <unistd.h>
 
 #include "core/base/thread_pool.h"
+#include "mpi/alike.h"
 
 typedef struct {
     char host[64];
     cpu_set_t processors;
 } rank_processors;
 
-fsfm_status fsfm_environment_threads(fsfm_comm *comm, int *threads, fsfm_error *err)
+/* Ranks on this host that may use the very same processors as this one, itself included. */
+static fsfm_status count_sharers(fsfm_comm *comm, int *sharers, fsfm_error *err)
 {
     const int ranks = fsfm_comm_size(comm);
     rank_processors mine, *all = calloc((size_t)ranks, sizeof *all);
-    int sharers = 0;
     fsfm_status st = all ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d ranks", ranks);
-    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    *sharers = 0;
+    if ((st = fsfm_comm_agree(comm, st, err)) != FSFM_OK) {
+        free(all);
+        return st;
+    }
     memset(&mine, 0, sizeof mine);
-    gethostname(mine.host, sizeof mine.host - 1);
+    snprintf(mine.host, sizeof mine.host, "%s", fsfm_comm_host(comm));
     sched_getaffinity(0, sizeof mine.processors, &mine.processors);
     fsfm_comm_gather_all(comm, &mine, (int64_t)sizeof mine, all);
     for (int r = 0; r < ranks; r++)
-        if (strcmp(all[r].host, mine.host) == 0 && CPU_EQUAL(&all[r].processors, &mine.processors)) sharers++;
+        if (strcmp(all[r].host, mine.host) == 0 && CPU_EQUAL(&all[r].processors, &mine.processors))
+            ++*sharers;
     free(all);
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_environment_threads(fsfm_comm *comm, int *threads, fsfm_error *err)
+{
+    int sharers = 0;
+    FSFM_TRY(count_sharers(comm, &sharers, err));
     *threads = fsfm_processors_available() / (sharers < 1 ? 1 : sharers);
     if (*threads < 1) *threads = 1;
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_environment_is_crowded(fsfm_comm *comm, int threads, bool *is_crowded, fsfm_error *err)
+{
+    int sharers = 0;
+    FSFM_TRY(count_sharers(comm, &sharers, err));
+    *is_crowded = threads * sharers > fsfm_processors_available();
     return FSFM_OK;
 }
 
@@ -47,9 +68,11 @@ fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsf
         return st;
     }
     memset(&mine, 0, sizeof mine);
-    FSFM_TRY(fsfm_comm_agree_text(comm, "run.device: what was found (a GPU or a CPU)",
-                                  dev->kind == FSFM_DEVICE_CUDA ? "cuda" : "cpu", err));
-    gethostname(mine.host, sizeof mine.host - 1);
+    FSFM_TRY(fsfm_alike_text(comm, FSFM_ERR_ARG, "run.device: what was found (a GPU or a CPU)",
+                             dev->kind == FSFM_DEVICE_CUDA ? "cuda" : "cpu", err));
+    if (dev->kind == FSFM_DEVICE_CUDA)
+        FSFM_TRY(fsfm_alike_file(comm, FSFM_ERR_DEVICE, "the plugin for GPUs", fsfm_device_file(dev), err));
+    snprintf(mine.host, sizeof mine.host, "%s", fsfm_comm_host(comm));
     snprintf(mine.device, sizeof mine.device, "%s", dev->name);
     snprintf(mine.isa, sizeof mine.isa, "%s", dev->isa);
     snprintf(mine.place, sizeof mine.place, "%s", dev->place);

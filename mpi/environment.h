@@ -19,6 +19,10 @@ typedef struct {
  * very same ones; at least 1. */
 FSFM_MUST_USE
 fsfm_status fsfm_environment_threads(fsfm_comm *comm, int *threads, fsfm_error *err);
+/* Collective. Whether there are fewer processors than threads, where each rank that may use the very same
+ * processors as this one has as many threads. */
+FSFM_MUST_USE
+fsfm_status fsfm_environment_is_crowded(fsfm_comm *comm, int threads, bool *is_crowded, fsfm_error *err);
 /* Collective. places (ranks), allocated; the caller frees it with free(). */
 FSFM_MUST_USE
 fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsfm_rank_place **places,

@@ -285,3 +285,8 @@ const char *fsfm_reduce_way(const fsfm_reduce *reduce)
     if (reduce->carrier) return fsfm_carrier_way(reduce->carrier);
     return fsfm_comm_size(reduce->setup.comm) == 1 ? "" : "MPI, one tree over the slices";
 }
+
+bool fsfm_reduce_waits_in_mpi(const fsfm_reduce *reduce)
+{
+    return !reduce->carrier || fsfm_carrier_waits_in_mpi(reduce->carrier);
+}

@@ -38,6 +38,8 @@ uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks);
 
 /* How the sums travel, for people; "" on one rank. */
 const char *fsfm_reduce_way(const fsfm_reduce *reduce);
+/* As fsfm_carrier_waits_in_mpi(). */
+bool fsfm_reduce_waits_in_mpi(const fsfm_reduce *reduce);
 
 void fsfm_reduce_begin(fsfm_reduce *reduce);
 /* fast: for the last micro-batch of a step, as fsfm_gradients_ready_fn; context is the fsfm_reduce. */

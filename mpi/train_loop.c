@@ -225,6 +225,7 @@ static fsfm_status go_on(fsfm_train *train, bool is_resumed, fsfm_error *err)
     FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
     FSFM_TRY(fsfm_train_open_features(train, err));
     fsfm_train_record_start(train, is_resumed);
+    FSFM_TRY(fsfm_train_check_health(train, err));
     FSFM_TRY(fsfm_train_open_reader(train, err));
     FSFM_TRY(finish_evaluation(train, &stop, err));
     train->speed.since_s = train->speed.run_since_s = fsfm_clock_monotonic_s();

@@ -10,6 +10,7 @@
 #include "core/model/model_options.h"
 #include "io/data_options.h"
 #include "mpi/comm.h"
+#include "mpi/health.h"
 #include "mpi/train_options.h"
 
 /* What to run; all pointers are borrowed. The same on all ranks. */
@@ -23,6 +24,9 @@ typedef struct {
     fsfm_device_kind device;
     int64_t threads;       /* of a rank, or FSFM_AUTO */
     double hang_timeout_s; /* 0: ranks that hang are waited for */
+    fsfm_health_mode health;
+    fsfm_health_measure_fn measure; /* what health is told by; NULL: fsfm_health_measure() */
+    void *measure_context;
     const char
         *config; /* the resolved configuration, YAML: goes into the run directory and every checkpoint */
     const char *version;   /* of the program */

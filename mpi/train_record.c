@@ -137,13 +137,15 @@ static void tell_step(fsfm_train *train, int64_t step, const fsfm_step_outcome *
 {
     const double run_s = fsfm_clock_monotonic_s() - train->speed.run_since_s;
     const int64_t left = (train->end_step - step - 1) * train->job->train->global_batch;
-    char eta[32], losses[160];
+    char eta[32], losses[160], sums[32] = "";
     fsfm_log_duration(run_s / (double)train->speed.run_images * (double)left, eta);
     if (out->is_bad)
         snprintf(losses, sizeof losses, "loss not finite, step skipped");
     else
         snprintf(losses, sizeof losses, "loss %.4f  rec %.4f  region %.4f  sim %.4f", out->losses.loss,
                  out->losses.rec_m, out->losses.rec_fr, out->losses.sim);
+    if (train->ranks > 1 && isfinite(train->times.reduce_wait))
+        snprintf(sums, sizeof sums, "  sums %.0f %%", 100 * train->times.reduce_wait);
     const double epoch = fsfm_schedule_epoch(&train->schedule, step);
     if (train->log->is_terminal)
         fsfm_log_bar(train->log, (double)(step + 1) / (double)train->end_step,
@@ -152,9 +154,9 @@ static void tell_step(fsfm_train *train, int64_t step, const fsfm_step_outcome *
     else
         fsfm_log_line(train->log,
                       "epoch %.2f  step %" PRId64 "/%" PRId64
-                      "  %s  lr %.3g  norm %.3g  %.1f img/s  data %.0f %%  ETA %s",
+                      "  %s  lr %.3g  norm %.3g  %.1f img/s  data %.0f %%%s  ETA %s",
                       epoch, step + 1, train->end_step, losses, out->lr, out->norm, images_per_s,
-                      100 * data_wait, eta);
+                      100 * data_wait, sums, eta);
 }
 
 void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_outcome *out)
@@ -166,8 +168,8 @@ void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_out
     train->speed.images += train->job->train->global_batch;
     train->speed.run_images += train->job->train->global_batch;
     if (out->is_bad) fsfm_train_record_event(train, "bad_step", step, NULL);
-    if ((step + 1) % train->job->train->log_every_steps && step + 1 != train->end_step && !out->is_bad)
-        return;
+    const bool ends_block = fsfm_train_ends_block(train, step);
+    if (!ends_block && !out->is_bad) return;
     end_block(train, &images_per_s, &data_wait);
     json = fsfm_metrics_begin(train->run, "train", step);
     fsfm_json_real(json, "epoch", fsfm_schedule_epoch(&train->schedule, step));
@@ -184,6 +186,7 @@ void fsfm_train_record_step(fsfm_train *train, int64_t step, const fsfm_step_out
     fsfm_json_int(json, "no_region_steps", train->at.no_region_steps);
     fsfm_json_real(json, "images_per_s", images_per_s);
     fsfm_json_real(json, "data_wait", data_wait);
+    fsfm_json_real(json, "reduce_wait", ends_block ? train->times.reduce_wait : NAN);
     fsfm_json_int(json, "bad_steps", train->at.bad_steps);
     fsfm_train_end_record(train);
     tell_step(train, step, out, images_per_s, data_wait);
@@ -238,6 +241,38 @@ void fsfm_train_record_targets(fsfm_train *train, int64_t computed, int64_t reca
     fsfm_json_int(json, "computed", computed);
     fsfm_json_int(json, "recalled", recalled);
     fsfm_train_end_record(train);
+}
+
+void fsfm_train_record_outlier(fsfm_train *train, const fsfm_health_outlier *outlier)
+{
+    fsfm_json *json = NULL;
+    if (train->rank != 0) return;
+    json = fsfm_metrics_begin(train->run, "event", train->at.step);
+    fsfm_json_text(json, "event", "health");
+    fsfm_json_int(json, "rank", outlier->rank);
+    fsfm_json_text(json, "host", train->places[outlier->rank].host);
+    fsfm_json_text(json, "part", fsfm_health_part_name(outlier->part));
+    fsfm_json_text(json, "unit", fsfm_health_part_unit(outlier->part));
+    fsfm_json_real(json, "rate", outlier->rate);
+    fsfm_json_real(json, "median", outlier->median);
+    fsfm_train_end_record(train);
+}
+
+void fsfm_train_record_slow(fsfm_train *train, int rank, double times)
+{
+    fsfm_json *json = NULL;
+    const char *host = train->places[rank].host;
+    if (train->rank != 0) return;
+    json = fsfm_metrics_begin(train->run, "event", train->at.step);
+    fsfm_json_text(json, "event", "slow_rank");
+    fsfm_json_int(json, "rank", rank);
+    fsfm_json_text(json, "host", host);
+    fsfm_json_real(json, "times_median", times);
+    fsfm_train_end_record(train);
+    fsfm_log_line(train->log,
+                  "slow      rank %d (%s): its own part of a step takes %.1f times the median of all ranks, "
+                  "which wait for it",
+                  rank, host, times);
 }
 
 void fsfm_train_record_event(fsfm_train *train, const char *event, int64_t step, const char *detail)

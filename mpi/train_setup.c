@@ -8,9 +8,12 @@
 #include "core/mask/strategy.h"
 #include "io/file.h"
 #include "mpi/micro_batch.h"
+#include "mpi/shared_folder.h"
 #include "mpi/train_state.h"
 
 enum { EVAL_BATCH_MAX = 16 };
+
+static const double shared_within_s = 10.0;
 
 static bool is_power_of_two(int64_t n)
 {
@@ -237,12 +240,14 @@ fsfm_status fsfm_train_setup(fsfm_train *train, fsfm_error *err)
     FSFM_TRY(fsfm_train_open_device(train, err));
     FSFM_TRY(fsfm_comm_agree(train->comm, fsfm_train_shape(train, err), err));
     FSFM_TRY(fsfm_train_open_learner(train, err));
-    if (train->rank == 0) {
+    st = fsfm_train_open_ranks(train, err);
+    if (st == FSFM_OK && train->rank == 0) {
         st = fsfm_run_directory_open(train->job->run_dir, &train->run, err);
         if (st == FSFM_OK) st = open_checkpoints(train, err);
     }
     fsfm_stop_open(&train->stop, train->rank == 0 ? train->job->run_dir : NULL);
-    return fsfm_comm_agree(train->comm, st, err);
+    FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
+    return fsfm_shared_folder_check(train->comm, train->job->run_dir, shared_within_s, err);
 }
 
 fsfm_reader_plan fsfm_train_reader_plan(const fsfm_train *train)
@@ -274,6 +279,7 @@ void fsfm_train_close(fsfm_train *train)
     fsfm_bad_samples_free(&train->bad);
     free(train->batches);
     free(train->slice_sums);
+    fsfm_train_close_ranks(train);
     fsfm_feature_cache_free(&train->features);
     free(train->keys);
     free(train->all_keys);

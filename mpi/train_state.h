@@ -10,6 +10,7 @@
 #include "mpi/evaluator.h"
 #include "mpi/feature_cache.h"
 #include "mpi/reduce.h"
+#include "mpi/slow_ranks.h"
 #include "mpi/stop.h"
 #include "mpi/train_data.h"
 #include "mpi/watchdog.h"
@@ -25,6 +26,21 @@ typedef struct {
     fsfm_stop_reason stop;
     bool is_given_up; /* at a second signal: nothing of the step has happened */
 } fsfm_step_outcome;
+
+/* What all ranks compare at the end of a step: numbers whose maximum counts. Behind them, at the end of a
+ * block, is one of each rank. */
+enum { FSFM_NOTES = 5 };
+
+/* Each rank's time in the steps of a block (train_ranks.c). */
+typedef struct {
+    double began_s, began_waited_s; /* of what was not added yet */
+    double block_s, block_own_s;    /* in steps; in them, without waiting for others */
+    int64_t *notes;                 /* (FSFM_NOTES + ranks) */
+    double *own_s;                  /* (ranks): in the last block */
+    double reduce_wait;             /* in it: share of sums over ranks, mean of all; NAN: not known */
+    fsfm_slow_ranks *slow;          /* rank 0 of several */
+    fsfm_slow_rank *named;          /* (ranks) */
+} fsfm_rank_times;
 
 typedef struct {
     const fsfm_train_job *job;
@@ -78,6 +94,7 @@ typedef struct {
     double step_s;        /* of the last step */
     fsfm_comm_vote *vote; /* on giving up at once; NULL: never */
     int64_t vote_every;   /* parts of a step between two questions; 0: none are put in it */
+    fsfm_rank_times times;
     struct {
         double since_s, waited_s; /* when the block of steps began, and the reader's waiting then */
         int64_t images;
@@ -131,6 +148,11 @@ fsfm_status fsfm_train_open_features(fsfm_train *train, fsfm_error *err);
  * hardly ever known as a whole if a part of the samples never is. */
 int64_t fsfm_train_kept_features(const fsfm_train *train);
 
+/* train_health.c: measures all ranks before the first step (run.health); fails with FSFM_ERR_DEVICE where the
+ * run is to stop. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_check_health(fsfm_train *train, fsfm_error *err);
+
 /* train_step.c: one step from the reader's next batches. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_error *err);
@@ -152,6 +174,19 @@ FSFM_MUST_USE
 fsfm_status fsfm_train_note_bad(fsfm_train *train, const fsfm_bad_sample *found, int64_t count, int64_t step,
                                 fsfm_error *err);
 
+/* train_ranks.c, not collective. */
+FSFM_MUST_USE
+fsfm_status fsfm_train_open_ranks(fsfm_train *train, fsfm_error *err);
+void fsfm_train_close_ranks(fsfm_train *train);
+/* Whether step is the last of a block, behind which there is a record. */
+bool fsfm_train_ends_block(const fsfm_train *train, int64_t step);
+/* Around a step; and in it, before and after notes are compared: put returns how many numbers there are
+ * behind the first FSFM_NOTES, take names slow ranks. */
+void fsfm_train_begin_times(fsfm_train *train);
+int fsfm_train_put_times(fsfm_train *train);
+void fsfm_train_take_times(fsfm_train *train);
+void fsfm_train_end_times(fsfm_train *train);
+
 /* train_record.c: not collective, rank 0; does nothing elsewhere. */
 void fsfm_train_log_header(fsfm_train *train);
 FSFM_MUST_USE
@@ -161,6 +196,10 @@ void fsfm_train_record_evaluation(fsfm_train *train, const fsfm_evaluation *eval
 void fsfm_train_record_start(fsfm_train *train, bool is_resumed);
 /* Images, over all ranks, whose target features were computed or known, since this process started. */
 void fsfm_train_record_targets(fsfm_train *train, int64_t computed, int64_t recalled);
+/* A rank that is an outlier before the first step. */
+void fsfm_train_record_outlier(fsfm_train *train, const fsfm_health_outlier *outlier);
+/* A rank that took so many times the median of all ranks for its own part of steps. */
+void fsfm_train_record_slow(fsfm_train *train, int rank, double times);
 /* An event without more to it than a text (may be NULL) named detail. */
 void fsfm_train_record_event(fsfm_train *train, const char *event, int64_t step, const char *detail);
 /* metrics.jsonl could not be written: told once. */

@@ -276,11 +276,16 @@ static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_
 {
     const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
     const int64_t count = train->found_count;
-    int64_t notes[5] = {mine != FSFM_OK, out->is_bad, count, 0, (int64_t)(train->step_s * 1e6)};
+    int64_t *notes = train->times.notes;
+    notes[0] = mine != FSFM_OK;
+    notes[1] = out->is_bad;
+    notes[2] = count;
     notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
-    fsfm_comm_max_i64(train->comm, notes, 5);
+    notes[4] = (int64_t)(train->step_s * 1e6);
+    fsfm_comm_max_i64(train->comm, notes, FSFM_NOTES + fsfm_train_put_times(train));
     if (notes[0]) return fsfm_comm_agree(train->comm, mine, err);
     choose_vote(train, (double)notes[4] * 1e-6);
+    fsfm_train_take_times(train);
     out->is_bad = notes[1] != 0;
     out->stop = (fsfm_stop_reason)notes[3];
     return notes[2] ? fsfm_train_note_bad(train, train->found, count, train->at.step, err) : FSFM_OK;
@@ -290,6 +295,7 @@ fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_erro
 {
     const double began_s = fsfm_clock_monotonic_s();
     memset(out, 0, sizeof *out);
+    fsfm_train_begin_times(train);
     FSFM_TRY(take_batches(train, &out->totals, err));
     const fsfm_status computed = fsfm_train_compute(train, out, err);
     if (out->is_given_up) {
@@ -304,6 +310,7 @@ fsfm_status fsfm_train_step(fsfm_train *train, fsfm_step_outcome *out, fsfm_erro
     train->at.no_region_steps += out->totals.region_patches == 0;
     train->at.step++;
     train->at.samples += train->job->train->global_batch;
+    fsfm_train_end_times(train);
     train->step_s = fsfm_clock_monotonic_s() - began_s;
     return FSFM_OK;
 }

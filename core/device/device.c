@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/device/device.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,12 @@ fsfm_status fsfm_device_open(const fsfm_device_options *options, fsfm_device **o
     FSFM_TRY(open_cpu(options, out, note, err));
     if (has_driver && !note[0]) snprintf(note, 160, "no GPU used: %.140s", why.message);
     return FSFM_OK;
+}
+
+const char *fsfm_device_file(const fsfm_device *dev)
+{
+    Dl_info info;
+    return dev->plugin && dladdr(dev->plugin, &info) && info.dli_fname ? info.dli_fname : "/proc/self/exe";
 }
 
 void fsfm_device_close(fsfm_device **dev)

@@ -366,6 +366,8 @@ typedef struct {
 FSFM_MUST_USE
 fsfm_status fsfm_device_open(const fsfm_device_options *options, fsfm_device **out, char note[160],
                              fsfm_error *err);
+/* The file that the device's code was loaded from: the plugin; or the program, for the CPU's. */
+const char *fsfm_device_file(const fsfm_device *dev);
 void fsfm_device_close(fsfm_device **dev); /* accepts NULL; sets *dev to NULL */
 
 /* One product c (M, N) = a (M, K) b (K, N); transposed: stored as (K, M), (N, K). */

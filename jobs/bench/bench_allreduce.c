@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/median.h"
 #include "core/base/number.h"
 #include "core/model/parameters.h"
 #include "io/chart.h"
@@ -58,7 +59,7 @@ static fsfm_status time_runs(fsfm_reduce *reduce, measurement *m, fsfm_error *er
     m->runs = (int64_t)fmin(RUNS_MAX, fmax(RUNS_MIN, size_s / fmax(warm_s, 1e-6))); /* alike on all ranks */
     for (int64_t i = 0; i < m->runs; i++) FSFM_TRY(fsfm_reduce_time(reduce, &seconds[i], err));
     m->best_s = fsfm_bench_min(seconds, m->runs);
-    m->median_s = fsfm_bench_median(seconds, m->runs);
+    m->median_s = fsfm_median(seconds, m->runs);
     return FSFM_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
+#include "core/base/median.h"
 #include "io/file.h"
 #include "jobs/bench/bench.h"
 #include "jobs/bench/bench_report.h"
@@ -116,7 +117,7 @@ static void print_json(measurement *m)
     for (int i = 0; i < 2; i++) {
         char key[32];
         const double best_s = fsfm_bench_min(parts[i].seconds, m->runs);
-        const double median_s = fsfm_bench_median(parts[i].seconds, m->runs);
+        const double median_s = fsfm_median(parts[i].seconds, m->runs);
         snprintf(key, sizeof key, "%s_s_best", parts[i].what);
         fsfm_json_real(&json, key, best_s);
         snprintf(key, sizeof key, "%s_s_median", parts[i].what);
@@ -132,7 +133,7 @@ static void print_json(measurement *m)
 
 static void print_line(const measurement *m, const char *what, double *seconds)
 {
-    const double best_s = fsfm_bench_min(seconds, m->runs), median_s = fsfm_bench_median(seconds, m->runs);
+    const double best_s = fsfm_bench_min(seconds, m->runs), median_s = fsfm_median(seconds, m->runs);
     printf("%-28s %8.3f %9.3f %10.0f %11.0f\n", what, median_s, best_s, mb_s(m, median_s), mb_s(m, best_s));
 }
 

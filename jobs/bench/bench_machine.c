@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/median.h"
 #include "core/model/parameters.h"
 #include "jobs/bench/bench.h"
 #include "jobs/bench/bench_report.h"
@@ -73,7 +74,7 @@ static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *j
     double sums_s[FSFM_STEP_BENCH_SUMS];
     memcpy(sums_s, seen->sum_s, sizeof sums_s);
     const double rest_s = fmax(0.0, step_s - t.all * step_s / mean_s);
-    const double sum_s = fmin(fsfm_bench_median(sums_s, FSFM_STEP_BENCH_SUMS), rest_s);
+    const double sum_s = fmin(fsfm_median(sums_s, FSFM_STEP_BENCH_SUMS), rest_s);
     out->ranks = ranks;
     out->threads = seen->threads;
     out->micro_batch = (double)seen->micro_batch;

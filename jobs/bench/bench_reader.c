@@ -16,6 +16,7 @@
 #include "core/base/arena.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
+#include "core/base/median.h"
 #include "core/base/thread_pool.h"
 #include "io/reader.h"
 #include "jobs/bench/bench.h"
@@ -201,9 +202,9 @@ static void print_json(bench *b, const char *order, const char *encoding)
     const fsfm_dataset_card *card = fsfm_dataset_describe(b->dataset);
     fsfm_json json = {stdout, false};
     fsfm_json_object_begin(&json, NULL);
-    fsfm_json_real(&json, "images_per_s", fsfm_bench_median(b->reader, TURNS));
+    fsfm_json_real(&json, "images_per_s", fsfm_median(b->reader, TURNS));
     fsfm_json_real(&json, "images_per_s_best", fsfm_bench_max(b->reader, TURNS));
-    fsfm_json_real(&json, "pread_images_per_s", fsfm_bench_median(b->bare, TURNS));
+    fsfm_json_real(&json, "pread_images_per_s", fsfm_median(b->bare, TURNS));
     fsfm_json_int(&json, "threads", b->plan.threads);
     fsfm_json_text(&json, "order", order);
     fsfm_json_text(&json, "encoding", encoding);
@@ -222,7 +223,7 @@ static void print_table(bench *b, const char *order, const char *encoding)
 {
     const fsfm_dataset_card *card = fsfm_dataset_describe(b->dataset);
     const int64_t opens = fsfm_dataset_opens(b->dataset);
-    const double reader = fsfm_bench_median(b->reader, TURNS), bare = fsfm_bench_median(b->bare, TURNS);
+    const double reader = fsfm_median(b->reader, TURNS), bare = fsfm_median(b->bare, TURNS);
     printf("%" PRId64 " samples of %d pixels, %s, %.0f bytes each; checksums compared\n", card->count,
            card->kind.size, encoding, b->stored_bytes);
     printf("%s order, %d thread%s; median of %d turns of %" PRId64 " images; %" PRId64 " file%s opened\n",

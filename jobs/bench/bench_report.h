@@ -7,8 +7,7 @@
 
 #include "core/device/profile.h"
 
-/* Sorts values (count >= 1); the mean of the middle two where there is no middle one. */
-double fsfm_bench_median(double *values, int64_t count);
+/* Of values (count >= 1). */
 double fsfm_bench_min(const double *values, int64_t count);
 double fsfm_bench_max(const double *values, int64_t count);
 

@@ -8,6 +8,7 @@
 
 #include "core/base/json.h"
 #include "core/base/log.h"
+#include "core/base/median.h"
 #include "jobs/bench/bench.h"
 #include "jobs/bench/bench_report.h"
 #include "jobs/command.h"
@@ -59,7 +60,7 @@ static fsfm_status add_up(result *r, fsfm_error *err)
 {
     const double images = (double)r->settings->train.global_batch;
     r->step_best_s = fsfm_bench_min(r->seen.step_s, r->steps);
-    r->step_median_s = fsfm_bench_median(r->seen.step_s, r->steps);
+    r->step_median_s = fsfm_median(r->seen.step_s, r->steps);
     r->images_per_s_best = images / r->step_best_s;
     r->images_per_s_median = images / r->step_median_s;
     r->gflop_per_image = 1e-9 * r->seen.flops.step;

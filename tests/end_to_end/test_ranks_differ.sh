@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A rank that finds another configuration or dataset than the others, or none, ends the run at its start with one clear line.
+# A rank that has another program, configuration or dataset than the others, or none, ends the run at its start with one
+# clear line that names it and its host.
 . "$SOURCE/tests/support/runs.sh" || exit 1
 make_data 24
 rm -rf "$work/faces"
@@ -19,8 +20,9 @@ expect() { # MESSAGE CODE
     timeout 60 "$RANKS" 2 "$work/fsfm" pretrain config.yaml "${args[@]}" >"$work/log" 2>&1
     code=$?
     [[ $code =~ ^$2$ ]] || { tail -3 "$work/log"; fail "exit code $code, not $2: $1"; }
-    grep -q "$1" "$work/log" || { tail -3 "$work/log"; fail "no message: $1"; }
+    [ "$(grep -c "$1" "$work/log")" = 1 ] || { tail -3 "$work/log"; fail "not one line: $1"; }
 }
+host=$(hostname)
 for rank in 0 1; do
     mkdir -p "$work/rank$rank" && cp "$SOURCE/configs/quickstart.yaml" "$work/rank$rank/config.yaml"
     ln -sfn "$work/data" "$work/rank$rank/data"
@@ -28,12 +30,22 @@ done
 expect finished 0
 rm -rf "$work/run"
 ln -sfn "$work/more" "$work/rank1/data"
-expect "rank 1: the dataset's checksum: not the same as on rank 0" 2
+expect "the dataset's checksum: not the same on rank 1 ($host) as on rank 0 ($host): [0-9a-f]*, not [0-9a-f]*$" 2
 rm "$work/rank1/data"
 expect "rank 1: .*data" 1
 ln -sfn "$work/data" "$work/rank1/data"
 sed -i 's/^train:/train:\n  max_bad_steps: 7/' "$work/rank1/config.yaml"
-expect "rank 1: the configuration: not the same as on rank 0" 2
+expect "the configuration: not the same on rank 1 ($host) as on rank 0 ($host): train: max_bad_steps: 7, not train: max_bad_steps: 10$" 2
 rm "$work/rank1/config.yaml"
 expect "rank 1: .*config.yaml" "[12]"
+# Another program: the same one but for a byte behind its end.
+cp "$FSFM" "$work/other" && echo >>"$work/other"
+sizes=($(stat -Lc %s "$work/other" "$FSFM"))
+for command in "pretrain ${small[0]} ${args[*]}" "pack $work/faces $work/again"; do
+    mpirun --oversubscribe --bind-to none -n 3 "$FSFM" $command : -n 1 "$work/other" $command >"$work/log" 2>&1
+    code=$?
+    [ $code = 1 ] || { tail -3 "$work/log"; fail "exit code $code of ranks with different programs"; }
+    want="^fsfm: the program: not the same on rank 3 ($host) as on rank 0 ($host): ${sizes[0]} bytes .*, not ${sizes[1]} bytes"
+    [ "$(grep -c "$want" "$work/log")" = 1 ] || { tail -3 "$work/log"; fail "not one line: $want"; }
+done
 echo "ranks that differ are told"

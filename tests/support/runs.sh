@@ -20,7 +20,7 @@ make_data() { # COUNT
 # The records of a kind, without what is measured in time.
 records() { # RUN KIND
     grep "\"kind\": \"$2\"" "$work/$1/metrics.jsonl" |
-        sed -E 's/"time": [^,]*, //; s/"images_per_s": [^,]*, //; s/"data_wait": [^,]*, //'
+        sed -E 's/"time": [^,]*, //; s/"images_per_s": [^,]*, //; s/"(data|reduce)_wait": [^,]*, //g'
 }
 same_records() { # RUN RUN KIND
     records "$1" "$3" >"$work/one" && records "$2" "$3" >"$work/two" || fail "no $3 records in $1 or $2"
