@@ -27,8 +27,8 @@
 
 #include "core/base/arena.h"
 #include "core/base/status.h"
-#include "core/device/recorder.h"
 #include "core/device/operations.h"
+#include "core/device/recorder.h"
 #include "core/device/wire.h"
 
 #ifdef __cplusplus
@@ -341,7 +341,7 @@ struct fsfm_device {
      * what is small and feels rounding most. It moves no memory: alloc to get_matrix are not for it. In fp32:
      * the device itself. */
     fsfm_device *whole;
-    fsfm_recorder *recorder;  /* the device's; NULL: enqueueing costs no more than replaying would */
+    fsfm_recorder *recorder; /* the device's; NULL: enqueueing costs no more than replaying would */
     int threads;
     /* More rows in a product than this make it hardly faster, on two threads; 0: more is always better. Not
      * to depend on the number of threads: the pixel decoder's groups follow from it, and bits from those. */

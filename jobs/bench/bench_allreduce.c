@@ -198,7 +198,7 @@ static int compare_sizes(const void *a, const void *b)
 static fsfm_status add_preset(sweep *s, fsfm_error *err)
 {
     const fsfm_settings_word word = {"--preset", "model.preset", s->preset};
-    fsfm_parameters parameters;
+    fsfm_parameters parameters = {0};
     if (!s->preset) return FSFM_OK;
     fsfm_settings *settings = malloc(sizeof *settings);
     if (!settings) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for settings");

@@ -34,5 +34,6 @@ void board_close(board *b)
 
 float *board_values(board *b, int rank)
 {
-    return (float *)((char *)b + VALUES_AT) + rank * BOARD_FLOATS;
+    void *values = (char *)b + VALUES_AT;
+    return (float *)values + rank * BOARD_FLOATS;
 }
