@@ -18,9 +18,9 @@
 #include "io/file.h"
 
 enum { PATH_SIZE = 4096 };
-/* Memory for the shards' small tables (24 bytes a sample and a little: 2.7 million samples). Shards that come
+/* Memory for the shards' small tables (24 bytes a sample and a little: 2 million samples). Shards that come
  * after it is used up read them from the file, sample by sample. */
-#define TABLES_BYTES_MAX ((uint64_t)64 << 20)
+#define TABLES_BYTES_MAX ((uint64_t)48 << 20)
 
 typedef enum {
     CLOSED,

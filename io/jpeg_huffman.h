@@ -1,24 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
- * io/jpeg_huffman.h - the entropy-coded part of a baseline JPEG, block by block; private to io.
+ * io/jpeg_huffman.h - the Huffman tables of a baseline JPEG, made ready for jpeg_scan.c; private to io.
  *
- * The next bits, as an index into a table, give a code and the number behind it at once where both are short;
- * the others go a slower way. */
+ * The next bits of the scan, as an index, give a code and the number behind it at once, and where they fit
+ * the code and the number after that too. */
 #ifndef FSFM_IO_JPEG_HUFFMAN_H
 #define FSFM_IO_JPEG_HUFFMAN_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "io/jpeg_blocks.h"
+enum { FSFM_HUFFMAN_INDEX_BITS = 10, FSFM_HUFFMAN_LENGTH_MAX = 16 /* bits of a code */ };
 
-enum { FSFM_HUFFMAN_INDEX_BITS = 10, FSFM_HUFFMAN_SLACK = 1024 };
+/* Most bits of an entry's codes and numbers: three of other coefficients than the first, or one of the first
+ * and two others, are in 56 bits. */
+enum { FSFM_HUFFMAN_DC_BITS_MAX = 20, FSFM_HUFFMAN_AC_BITS_MAX = 18 };
+
+/* What takes the place of a run: it leads to no coefficient, the block ends, or the index does not say what
+ * the code is. */
+enum { FSFM_HUFFMAN_NOWHERE = 64, FSFM_HUFFMAN_END = 128, FSFM_HUFFMAN_APART = 255 };
+
+/* What an index means: up to two coefficients, or one and the end of the block. value[i] is run[i] places
+ * behind the last coefficient before. Where there is one only, value[0] is the same as value[1] or goes
+ * nowhere. The last number may be open: it is then the last size of the bits, and value[1] what is to be
+ * added to them if they begin with 0. A run[1] of FSFM_HUFFMAN_END or more, and less than APART, is where the
+ * last coefficient stands and the end behind it. */
+typedef struct {
+    uint8_t bits, size; /* of all codes and numbers; of the last number if it is open */
+    uint8_t run[2];
+    int16_t value[2];
+} fsfm_huffman_entry;
 
 /* One table of a DHT segment, ready for use; zeros: none yet. */
 typedef struct {
-    uint32_t entries[1 << FSFM_HUFFMAN_INDEX_BITS];
-    int first_code[17], first_symbol[17]; /* of the codes of each length; the symbol's index */
-    uint8_t counts[17], symbols[256];     /* as in the file; counts[0] is 0 */
+    fsfm_huffman_entry entries[1 << FSFM_HUFFMAN_INDEX_BITS];
+    int first_code[FSFM_HUFFMAN_LENGTH_MAX + 1], first_symbol[FSFM_HUFFMAN_LENGTH_MAX + 1]; /* by length */
+    uint8_t counts[FSFM_HUFFMAN_LENGTH_MAX + 1], symbols[256]; /* as in the file; counts[0] is 0 */
     int symbol_count;
     bool is_ac;
 } fsfm_huffman_table;
@@ -31,25 +47,21 @@ enum { FSFM_HUFFMAN_DC_MAX = 2047, FSFM_HUFFMAN_AC_MAX = 1023 };
 bool fsfm_huffman_table_make(fsfm_huffman_table *table, bool is_ac, const uint8_t *counts,
                              const uint8_t *symbols, int symbol_count);
 
-/* Where the k-th coefficient of a file (0 .. 63, in zigzag order) stands in reading order. */
-int fsfm_jpeg_reading_index(int k);
-
-/* Takes bits from a scan without its stuffed zeros. FSFM_HUFFMAN_SLACK bytes behind end must be there. */
+/* What a code stands for, without the number behind it. */
 typedef struct {
-    const uint8_t *next, *end;
-    uint64_t window; /* what comes next, from the top bit on */
-    int ahead;       /* bits of window that lie before next */
-} fsfm_bit_reader;
-/* Bits left; negative where more was taken than there was. */
-int64_t fsfm_bits_left(const fsfm_bit_reader *bits);
+    int bits; /* of the code; 0: no code begins so, or none that an 8-bit picture needs */
+    int run;  /* FSFM_HUFFMAN_END: the block ends */
+    int size; /* bits of the number */
+} fsfm_huffman_code;
+/* The code that window begins with, of any length. */
+fsfm_huffman_code fsfm_huffman_find(const fsfm_huffman_table *table, uint64_t window);
 
-typedef struct {
-    const fsfm_huffman_table *dc, *ac;
-} fsfm_huffman_pair;
-
-/* Reads count blocks of each component, lane by lane, into components, which are zeros. dc: the components'
- * first coefficients of the last block before, then of the last one read. False where the bits end, or are no
- * code, or one that no 8-bit picture needs. */
-bool fsfm_huffman_read(fsfm_bit_reader *bits, const fsfm_huffman_pair tables[3], int count, int dc[3],
-                       fsfm_jpeg_lanes components[3]);
+/* The number that size bits from the top of window stand for: a first bit of 0 means that it is negative. */
+static inline int fsfm_huffman_number(uint64_t window, uint32_t size)
+{
+    const int64_t if_negative =
+        (int64_t)(window >> 63) - 1;                  /* all bits, or none: no branch on random signs */
+    const uint64_t bits = window >> 1 >> (63 - size); /* size 0: none */
+    return (int)((int64_t)bits + (if_negative & (1 - ((int64_t)1 << size))));
+}
 #endif

@@ -6,6 +6,7 @@
 
 #include "io/jpeg_blocks.h"
 #include "io/jpeg_huffman.h"
+#include "io/jpeg_scan.h"
 
 enum {
     START_OF_IMAGE = 0xd8,
@@ -18,11 +19,12 @@ enum {
     APPLICATION_15 = 0xef,
     COMMENT = 0xfe,
     TABLES = 4,
-    COUNTS = 16
+    COUNTS = 16,
+    LINE = 64 /* bytes of a cache line */
 };
 
 struct fsfm_jpeg_plain {
-    bool is_supported; /* by the processor */
+    fsfm_jpeg_blocks *make_pixels; /* NULL: this processor cannot */
     fsfm_huffman_table dc[TABLES], ac[TABLES];
     bool has_dc[TABLES], has_ac[TABLES], has_quantisers[TABLES]; /* in this file */
     int16_t quantisers[TABLES][FSFM_JPEG_BLOCK];                 /* in reading order */
@@ -32,8 +34,8 @@ struct fsfm_jpeg_plain {
     } component[3]; /* Y, Cb, Cr; indices of tables */
     uint8_t *scan;  /* without stuffed zeros; owned */
     size_t scan_room;
-    int16_t scan_quantisers[3][FSFM_JPEG_BLOCK];
-    fsfm_jpeg_lanes group[3]; /* Y, Cb, Cr */
+    uint32_t scan_quantisers[3][FSFM_JPEG_BLOCK]; /* each twice, in both halves of a word */
+    _Alignas(LINE) fsfm_jpeg_lanes group[3];      /* Y, Cb, Cr */
 };
 
 /* A piece of the file. */
@@ -41,21 +43,46 @@ typedef struct {
     const uint8_t *next, *end;
 } span;
 
+#ifdef __x86_64__
 static bool has_avx2(void)
 {
-#ifdef __x86_64__
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
-#else
-    return false;
-#endif
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
 }
 
-fsfm_status fsfm_jpeg_plain_create(fsfm_jpeg_plain **out, fsfm_error *err)
+static bool has_avx512(void)
 {
-    if (!(*out = calloc(1, sizeof **out)))
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512cd");
+}
+#endif
+
+/* NULL: none that goes with this processor. */
+static fsfm_jpeg_blocks *choose(fsfm_jpeg_vectors widest)
+{
+#ifdef __x86_64__
+    if (widest >= FSFM_JPEG_AVX512 && has_avx512()) return fsfm_jpeg_blocks_avx512;
+    if (widest >= FSFM_JPEG_AVX2 && has_avx2()) return fsfm_jpeg_blocks_avx2;
+#endif
+    (void)widest;
+    return NULL;
+}
+
+fsfm_jpeg_vectors fsfm_jpeg_vectors_here(void)
+{
+    fsfm_jpeg_vectors widest = FSFM_JPEG_AVX512;
+    while (widest > FSFM_JPEG_NONE && choose(widest) == choose(widest - 1)) widest--;
+    return widest;
+}
+
+fsfm_status fsfm_jpeg_plain_create(fsfm_jpeg_vectors widest, fsfm_jpeg_plain **out, fsfm_error *err)
+{
+    if (!(*out = aligned_alloc(LINE, sizeof **out)))
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a JPEG decoder");
-    (*out)->is_supported = has_avx2();
+    memset(*out, 0, sizeof **out);
+    (*out)->make_pixels = choose(widest);
     return FSFM_OK;
 }
 
@@ -140,7 +167,8 @@ static bool read_scan_header(fsfm_jpeg_plain *plain, span segment)
         plain->component[c].dc = dc;
         plain->component[c].ac = ac;
         if (!is_fine(plain->quantisers[quantisers])) return false;
-        memcpy(plain->scan_quantisers[c], plain->quantisers[quantisers], sizeof plain->scan_quantisers[c]);
+        for (int i = 0; i < FSFM_JPEG_BLOCK; i++)
+            plain->scan_quantisers[c][i] = (uint32_t)plain->quantisers[quantisers][i] * 0x10001u;
     }
     return true;
 }
@@ -175,8 +203,8 @@ static bool read_headers(fsfm_jpeg_plain *plain, span *file, int size)
 /* Copies the scan without the zero behind each 0xff. It has to end with the file's end marker. */
 static bool copy_scan(fsfm_jpeg_plain *plain, span file, size_t *scan_bytes)
 {
-    if (left(&file) + FSFM_HUFFMAN_SLACK > plain->scan_room) {
-        const size_t room = 2 * left(&file) + FSFM_HUFFMAN_SLACK;
+    if (left(&file) + FSFM_JPEG_SCAN_SLACK > plain->scan_room) {
+        const size_t room = 2 * left(&file) + FSFM_JPEG_SCAN_SLACK;
         uint8_t *grown = realloc(plain->scan, room);
         if (!grown) return false;
         plain->scan = grown;
@@ -194,14 +222,23 @@ static bool copy_scan(fsfm_jpeg_plain *plain, span file, size_t *scan_bytes)
         if (mark[1] != 0) return false;
         *into++ = 0xff;
     }
-    memset(into, 0, FSFM_HUFFMAN_SLACK);
+    memset(into, 0, FSFM_JPEG_SCAN_SLACK);
     *scan_bytes = (size_t)(into - plain->scan);
     return true;
 }
 
+/* A group of blocks side by side, to pixels. */
+static bool decode_group(fsfm_jpeg_plain *plain, fsfm_jpeg_scan *scan, const fsfm_huffman_pair tables[3],
+                         int dc[3], int count, uint8_t *pixels, size_t stride)
+{
+    memset(plain->group, 0, sizeof plain->group);
+    return fsfm_jpeg_scan_read(scan, tables, count, dc, plain->group) &&
+           plain->make_pixels(plain->group, plain->scan_quantisers, count, pixels, stride);
+}
+
 static bool decode_scan(fsfm_jpeg_plain *plain, size_t scan_bytes, int size, uint8_t *pixels)
 {
-    fsfm_bit_reader bits = {.next = plain->scan, .end = plain->scan + scan_bytes};
+    fsfm_jpeg_scan scan = {.next = plain->scan, .end = plain->scan + scan_bytes};
     const int blocks = size / 8, groups = (blocks + FSFM_JPEG_LANES - 1) / FSFM_JPEG_LANES;
     const size_t stride = (size_t)size * 3;
     int dc[3] = {0};
@@ -212,14 +249,12 @@ static bool decode_scan(fsfm_jpeg_plain *plain, size_t scan_bytes, int size, uin
     for (int y = 0; y < blocks; y++)
         for (int g = 0, first = 0; g < groups; g++) {
             const int count = (blocks - first) / (groups - g); /* as even as can be */
-            memset(plain->group, 0, sizeof plain->group);
-            if (!fsfm_huffman_read(&bits, tables, count, dc, plain->group) ||
-                !fsfm_jpeg_blocks(plain->group, plain->scan_quantisers, count,
-                                  pixels + (size_t)y * 8 * stride + (size_t)first * 24, stride))
+            if (!decode_group(plain, &scan, tables, dc, count,
+                              pixels + (size_t)y * 8 * stride + (size_t)first * 24, stride))
                 return false;
             first += count;
         }
-    return fsfm_bits_left(&bits) >= 0 && fsfm_bits_left(&bits) < 8;
+    return fsfm_jpeg_scan_left(&scan) >= 0 && fsfm_jpeg_scan_left(&scan) < 8;
 }
 
 bool fsfm_jpeg_plain_decode(fsfm_jpeg_plain *plain, const uint8_t *bytes, size_t size_bytes, int size,
@@ -227,6 +262,6 @@ bool fsfm_jpeg_plain_decode(fsfm_jpeg_plain *plain, const uint8_t *bytes, size_t
 {
     span file = {bytes, bytes + size_bytes};
     size_t scan_bytes = 0;
-    return plain->is_supported && size > 0 && size % 8 == 0 && read_headers(plain, &file, size) &&
+    return plain->make_pixels && size > 0 && size % 8 == 0 && read_headers(plain, &file, size) &&
            copy_scan(plain, file, &scan_bytes) && decode_scan(plain, scan_bytes, size, pixels);
 }

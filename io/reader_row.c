@@ -62,7 +62,7 @@ fsfm_status fsfm_row_maker_create(const fsfm_reader_plan *plan, fsfm_row_maker *
     maker->map = malloc(pixels);
     maker->view_map = malloc(pixels);
     maker->has_inflater = inflateInit(&maker->inflater) == Z_OK;
-    st = fsfm_jpeg_plain_create(&maker->jpeg, err);
+    st = fsfm_jpeg_plain_create(fsfm_jpeg_vectors_here(), &maker->jpeg, err);
     if (plan->view == FSFM_VIEW_CROP) {
         maker->image = malloc(pixels * 3);
         if (st == FSFM_OK) st = fsfm_resampler_create(plan->size, plan->size, &maker->resampler, err);

@@ -32,6 +32,7 @@ is file_opens 1
 awk -v b="$(value bytes_per_image)" 'BEGIN { exit !(b > 5000 && b < 60000) }' || fail "jpeg: $(value bytes_per_image) bytes an image"
 "$FSFM" bench reader "$work/raw" >"$work/out" && grep -q '^reader .*images/s' "$work/out" && grep -q '^bare pread' "$work/out" ||
     fail "no table"
+"$FSFM" bench --help | grep -q 'file_opens' || fail "file_opens is not in the help"
 wrong() { # CODE TEXT arguments...
     "$FSFM" bench reader "${@:3}" >"$work/out" 2>&1
     [ $? -eq "$1" ] && grep -q -- "$2" "$work/out" || fail "bench reader ${*:3}: expected $1 and '$2': $(cat "$work/out")"

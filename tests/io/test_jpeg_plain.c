@@ -89,28 +89,21 @@ static bool kind_agrees(fsfm_jpeg_plain *plain, const jpeg_kind *kind, picture l
     return is_plain;
 }
 
-static fsfm_jpeg_plain *create(void)
+/* *state: the vectors to test. */
+static fsfm_jpeg_plain *create(void **state)
 {
+    const fsfm_jpeg_vectors vectors = *(const fsfm_jpeg_vectors *)*state;
     fsfm_jpeg_plain *plain = NULL;
     fsfm_error err;
-    assert_ok(fsfm_jpeg_plain_create(&plain, &err), &err);
+    if (vectors > fsfm_jpeg_vectors_here()) skip();
+    assert_ok(fsfm_jpeg_plain_create(vectors, &plain, &err), &err);
     return plain;
-}
-
-static void skip_without_avx2(void)
-{
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2")) return;
-#endif
-    skip();
 }
 
 static void plain_files_give_equal_pixels(void **state)
 {
-    (void)state;
     const int sides[] = {8, 16, 40, 120, 128, 136, 224, 256, 264}, qualities[] = {87, 90, 95, 100};
-    skip_without_avx2();
-    fsfm_jpeg_plain *plain = create();
+    fsfm_jpeg_plain *plain = create(state);
     for (size_t s = 0; s < sizeof sides / sizeof *sides; s++)
         for (size_t q = 0; q < sizeof qualities / sizeof *qualities; q++)
             for (picture look = 0; look < LOOKS; look++)
@@ -127,7 +120,6 @@ static void plain_files_give_equal_pixels(void **state)
 
 static void other_files_are_refused(void **state)
 {
-    (void)state;
     const jpeg_kind kinds[] = {
         {.side = 224, .quality = 95, .sampling = 2},
         {.side = 224, .quality = 95, .sampling = 1, .is_grey = true},
@@ -137,7 +129,7 @@ static void other_files_are_refused(void **state)
         {.side = 220, .quality = 95, .sampling = 1},
         {.side = 224, .quality = 86, .sampling = 1},
     };
-    fsfm_jpeg_plain *plain = create();
+    fsfm_jpeg_plain *plain = create(state);
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         assert_false(kind_agrees(plain, &kinds[k], GRAINY));
     const jpeg_kind good = {.side = 224, .quality = 95, .sampling = 1};
@@ -151,10 +143,8 @@ static void other_files_are_refused(void **state)
 /* Coefficients as no encoder makes them of a picture: what could leave 16 bits must be left to libjpeg. */
 static void wild_coefficients_agree_or_are_refused(void **state)
 {
-    (void)state;
-    skip_without_avx2();
     const jpeg_kind kind = {.side = 64, .quality = 95, .sampling = 1};
-    fsfm_jpeg_plain *plain = create();
+    fsfm_jpeg_plain *plain = create(state);
     int given = 0;
     for (int round = 0; round < 60; round++) {
         struct jpeg_decompress_struct from;
@@ -194,9 +184,8 @@ static void wild_coefficients_agree_or_are_refused(void **state)
 
 static void damaged_files_agree_or_are_refused(void **state)
 {
-    (void)state;
     const jpeg_kind kind = {.side = 32, .quality = 92, .sampling = 1};
-    fsfm_jpeg_plain *plain = create();
+    fsfm_jpeg_plain *plain = create(state);
     unsigned long size_bytes = 0;
     unsigned char *bytes = compress(&kind, GRAINY, &size_bytes);
     for (unsigned long cut = 0; cut < size_bytes; cut++) {
@@ -236,11 +225,27 @@ static void tables_are_checked_as_libjpeg_does(void **state)
     assert_true(fsfm_huffman_table_make(&table, true, good, symbols + 1, 3));
 }
 
+static void nothing_is_decoded_without_vectors(void **state)
+{
+    const jpeg_kind kind = {.side = 64, .quality = 95, .sampling = 1};
+    fsfm_jpeg_plain *plain = create(state);
+    assert_false(kind_agrees(plain, &kind, SMOOTH));
+    fsfm_jpeg_plain_free(&plain);
+}
+
 int main(void)
 {
+    static fsfm_jpeg_vectors none = FSFM_JPEG_NONE, avx2 = FSFM_JPEG_AVX2, avx512 = FSFM_JPEG_AVX512;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_are_checked_as_libjpeg_does), cmocka_unit_test(plain_files_give_equal_pixels),
-        cmocka_unit_test(other_files_are_refused), cmocka_unit_test(wild_coefficients_agree_or_are_refused),
-        cmocka_unit_test(damaged_files_agree_or_are_refused)};
+        cmocka_unit_test(tables_are_checked_as_libjpeg_does),
+        cmocka_unit_test_prestate(nothing_is_decoded_without_vectors, &none),
+        cmocka_unit_test_prestate(plain_files_give_equal_pixels, &avx2),
+        cmocka_unit_test_prestate(plain_files_give_equal_pixels, &avx512),
+        cmocka_unit_test_prestate(other_files_are_refused, &avx2),
+        cmocka_unit_test_prestate(other_files_are_refused, &avx512),
+        cmocka_unit_test_prestate(wild_coefficients_agree_or_are_refused, &avx2),
+        cmocka_unit_test_prestate(wild_coefficients_agree_or_are_refused, &avx512),
+        cmocka_unit_test_prestate(damaged_files_agree_or_are_refused, &avx2),
+        cmocka_unit_test_prestate(damaged_files_agree_or_are_refused, &avx512)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,20 +7,9 @@
 #include "tests/support/check.h"
 #include "tests/support/small_dataset.h"
 
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define COUNTS_ALLOCATIONS 0
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#ifndef COUNTS_ALLOCATIONS
-#define COUNTS_ALLOCATIONS 1
-#endif
-
 static atomic_long allocations;
 
-#if COUNTS_ALLOCATIONS /* the sanitizers have a malloc of their own */
+#if !IS_SANITIZED
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *old, size_t bytes);
@@ -57,7 +46,7 @@ enum { N = 60, B = 6, EPOCHS = 4 };
 static void nothing_is_allocated_per_sample(void **state)
 {
     (void)state;
-    if (!COUNTS_ALLOCATIONS) skip();
+    if (IS_SANITIZED) skip();
     const small_dataset small = {.count = N, .per_shard = 25, .size = 112, .has_regions = true};
     const fsfm_sampler_source source = {N, 1};
     const fsfm_mask_options options = {.strategy = FSFM_MASK_CRFR_P, .ratio = 0.75, .region_group = 64};

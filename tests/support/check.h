@@ -13,6 +13,18 @@
 
 #include "core/base/status.h"
 
+/* 1 where the address or thread sanitizer is built in: they have a malloc of their own. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define IS_SANITIZED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
+
 /* |got - want| <= atol + rtol |want| for every entry, and all finite; prints the first that is not, and
  * returns false. */
 bool all_close(const float *got, const float *want, int64_t n, double rtol, double atol);
