@@ -116,7 +116,7 @@ static fsfm_status make_feeds(fsfm_train_data *data, fsfm_error *err)
 fsfm_status fsfm_train_data_open(fsfm_comm *comm, const fsfm_train_job *job, fsfm_train_data *data,
                                  fsfm_error *err)
 {
-    const int local = fsfm_comm_local_rank(comm), local_ranks = fsfm_comm_local_size(comm);
+    const int rank = fsfm_comm_rank(comm), ranks = fsfm_comm_size(comm);
     fsfm_status st = FSFM_OK;
     memset(data, 0, sizeof *data);
     data->job = job;
@@ -124,12 +124,11 @@ fsfm_status fsfm_train_data_open(fsfm_comm *comm, const fsfm_train_job *job, fsf
     if (st == FSFM_OK) st = open_evaluation(data, err);
     if (st == FSFM_OK) st = make_feeds(data, err);
     if (st == FSFM_OK) data->samples = fsfm_sampler_epoch_samples(data->sampler);
-    /* Every shard is opened once at start on every host, by one of its ranks: hosts may see different files.
-     */
+    /* Every shard is opened once at start, by one of the ranks: a file system of many nodes is not asked
+     * more. */
     for (int i = 0; i < data->count && st == FSFM_OK; i++)
-        st = fsfm_dataset_check_shards(data->sets[i], local, local_ranks, err);
-    if (st == FSFM_OK && data->eval_set)
-        st = fsfm_dataset_check_shards(data->eval_set, local, local_ranks, err);
+        st = fsfm_dataset_check_shards(data->sets[i], rank, ranks, err);
+    if (st == FSFM_OK && data->eval_set) st = fsfm_dataset_check_shards(data->eval_set, rank, ranks, err);
     if (st == FSFM_OK) find_normalisation(data);
     FSFM_TRY(fsfm_comm_agree(comm, st, err));
     /* Nodes may see different folders under one path, or one of them before a change. */
