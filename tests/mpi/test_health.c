@@ -103,7 +103,8 @@ static void the_real_measurement_is_sane_and_short(void **state)
         const bool is_known = ranks <= 2 && (part != FSFM_HEALTH_EXCHANGE || ranks == 2);
         if (!is_known) continue; /* processors are shared, or there is no partner */
         if (rates.is_crowded) continue;
-        if (!(rate > 0.01 && rate < 1e7)) fail_msg("%s: %g", fsfm_health_part_name(part), rate);
+        if (!(rate > 0.01 && rate < 1e7))
+            fail_msg("%s: %g", fsfm_health_part_name((fsfm_health_part)part), rate);
     }
     fsfm_dataset_close(&place.dataset);
     fsfm_device_close(&place.dev);

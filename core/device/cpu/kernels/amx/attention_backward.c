@@ -69,7 +69,7 @@ static void set_query_constants(const head *h, const float *log_sum, const act *
     const int64_t T = h->query.count, channels = h->channel.steps;
     for (int64_t t = 0; t < h->query.steps * STEP; t += TILE) {
         const int64_t count = T - t < TILE ? T - t : TILE;
-        const __mmask16 mask = count > 0 ? (__mmask16)((1u << count) - 1) : 0;
+        const __mmask16 mask = (__mmask16)(count > 0 ? (1u << count) - 1 : 0u);
         const vf start = (vf)_mm512_maskz_loadu_ps(mask, log_sum + t) / LOG_2 - 0.5f; /* see power_of_2() */
         vf row[TILE] = {{0}};
         for (int64_t i = 0; i < count; i++)
