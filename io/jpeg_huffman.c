@@ -40,14 +40,14 @@ static void enter(fsfm_huffman_table *table, uint32_t code, int length, uint8_t 
     if (found.bits == 0 || bits > (table->is_ac ? FSFM_HUFFMAN_AC_BITS_MAX : FSFM_HUFFMAN_DC_BITS_MAX))
         return;
     for (uint32_t behind = 0; behind < (uint32_t)1 << rest; behind++) {
-        const int16_t value = is_open ? (int16_t)(1 - (1 << found.size))
-                                      : (int16_t)fsfm_huffman_number((uint64_t)behind << 1 << (63 - rest),
-                                                                     (uint32_t)found.size);
+        const int value =
+            is_open ? 1 - (1 << found.size)
+                    : fsfm_huffman_number((uint64_t)behind << 1 << (63 - rest), (uint32_t)found.size);
         table->entries[code << rest | behind] = (fsfm_huffman_entry){
             .bits = (uint8_t)bits,
             .size = (uint8_t)(is_open ? found.size : 0),
             .run = {(uint8_t)(goes_nowhere ? FSFM_HUFFMAN_NOWHERE : found.run), (uint8_t)found.run},
-            .value = {value, value}};
+            .value = {(int16_t)value, (int16_t)value}};
     }
 }
 
