@@ -75,7 +75,9 @@ else
     others=(-E 'AVX2|SSE41|^((device.(linear|profile|rows)|gradient.(savings|step)|emulation.*)\.cuda|emulation.attention_shapes)')
     [ -z "$full" ] || others=()
     part "sanitizers, libraries" sanitized_tests 1 -L '^(unit|io|device|gradient|fuzz)$' "${others[@]}"
-    part "sanitizers, program" sanitized_tests 0 -L '^(mpi|fault|end_to_end)$'
+    # These ask how soon something happens, of steps that take seconds: with sanitizers they take minutes.
+    timed='^fault\.(second_signal|slow_rank|watchdog)$'
+    part "sanitizers, program" sanitized_tests 0 -L '^(mpi|fault|end_to_end)$' -E "$timed"
     [ -z "$full" ] || part "sanitizers, golden files" sanitized_tests 0 -L '^golden$'
 fi
 start=$SECONDS
