@@ -86,7 +86,7 @@ compile() {
     local mutant=$work/$1 variant=$2 object unit program link objects plugin_objects=${2}_objects
     object=$mutant/$variant.o
     if [ "$variant" = program ]; then
-        compile_unit "$1" "fsfm_$(dirname "$(file_of "$1")")" "$object" || return
+        compile_unit "$1" "fsfm_$(basename "$(dirname "$(file_of "$1")")")" "$object" || return
         program=$(path_of "$(cut -d ' ' -f 1 "$mutant/test")")
         link=$(dirname "$program")/CMakeFiles/$(basename "$program").dir/link.txt
         [ -e "$link" ] || { echo "no command links $program: not CMake's Makefiles?" && return 1; }
