@@ -415,12 +415,6 @@ void fsfm_comm_alarm_end(fsfm_comm *comm)
     comm->has_given_alarm = false;
 }
 
-void fsfm_comm_abort(fsfm_comm *comm, const char *why)
-{
-    abort_job(comm, why);
-    _Exit(1);
-}
-
 void fsfm_comm_end(fsfm_comm *comm, int code)
 {
     if (comm->has_mpi) MPI_Abort(comm->handle, code);

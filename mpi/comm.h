@@ -81,9 +81,7 @@ void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *their
 void fsfm_comm_alarm(fsfm_comm *comm);
 bool fsfm_comm_is_alarmed(fsfm_comm *comm);
 void fsfm_comm_alarm_end(fsfm_comm *comm);
-/* Not collective: ends all ranks with code 1, at once. */
-void fsfm_comm_abort(fsfm_comm *comm, const char *why) __attribute__((noreturn));
-/* The same with another code and no word, and from any thread. */
+/* Not collective: ends all ranks with code, at once and without a word; from any thread. */
 void fsfm_comm_end(fsfm_comm *comm, int code) __attribute__((noreturn));
 /* Not collective, from any thread: how many of this rank's waits for others have ended; *waits: in one now.
  */
