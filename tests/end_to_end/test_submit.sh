@@ -8,6 +8,10 @@ submit() { "$FSFM" submit "${small[@]}" "$@" >out 2>err; }
 has() { # TEXT...
     for text in "$@"; do grep -qxF -- "$text" out || fail "the script lacks $text"; done
 }
+# As installed: what this machine was seen to reach (configs/machines/local.yaml) is not to be known here.
+mkdir -p home/bin home/share/fsfm && cp "$FSFM" home/bin && cp -r "$SOURCE/configs" home/share/fsfm || exit 1
+rm -f home/share/fsfm/configs/machines/local.yaml
+FSFM=$work/home/bin/fsfm
 for script in "$SOURCE"/jobs/slurm/*.sbatch; do bash -n "$script" || fail "$script"; done
 
 submit --dry-run run.dir="runs/a b" train.global_batch=8 --nodes 2 --gpus-per-node 4 --time 1-00:00:00 --sbatch=--partition=x ||

@@ -26,7 +26,7 @@ resubmit twice --ntasks-per-node=4
 same_as_whole "$half" half 1
 same_as_whole "$job" twice 1
 columns whole >whole.txt
-[ "$(wc -l <whole.txt)" = $steps ] || fail "the undisturbed run has $(wc -l <whole.txt) steps"
+[ "$(wc -l <whole.txt)" = "$steps" ] || fail "the undisturbed run has $(wc -l <whole.txt) steps"
 for run in half twice; do columns $run | diff whole.txt - >difference || fail "$run: $(head -n 4 difference)"; done
 grep -q '"event": "start".*"ranks": 2[,}]' half/metrics.jsonl && grep -q '"event": "start".*"ranks": 8[,}]' twice/metrics.jsonl ||
     fail "not on 2 and 8 ranks: $(grep '"event": "resume"' half/metrics.jsonl twice/metrics.jsonl)"

@@ -50,22 +50,34 @@ ranks_of() { # RUN
         [ -z "$rank" ] || echo "$rank ${process#/proc/}"
     done | sort -n | cut -d ' ' -f 2
 }
-# A run of eighty steps, and the same that nothing disturbed, which is made once for all tests here.
-steps=80
+# A run that lasts some seconds on this machine, so that tests come in time to disturb it, in so many steps; and the same
+# that nothing disturbed, which is made once for all tests here.
+steps=
+lasts_s=5
 hang_s=7
-exact=("${small[@]}" train.global_batch=8 train.reduction=exact train.slices=8 train.epochs=100 train.max_steps=$steps
-    checkpoint.every_steps=10 run.threads=1 run.hang_timeout_s=$hang_s)
+exact=("${small[@]}" train.global_batch=8 train.reduction=exact train.slices=8 train.epochs=400 checkpoint.every_steps=10
+    run.threads=1 run.hang_timeout_s=$hang_s)
+choose_steps() {
+    run alone probe train.max_steps=40
+    steps=$(sed -n 's/.*"images_per_s": \([0-9]*\).*/\1/p' "$work/probe/metrics.jsonl" | sort -n | sed -n 20p)
+    steps=$((steps / 8 * lasts_s / 10 * 10))
+    [ $steps -ge 80 ] || steps=80
+    [ $steps -le 1000 ] || steps=1000
+}
 make_whole() {
     local kept=$FSFM_CLUSTER_DIR/whole
-    if [ ! -e "$kept/done" ]; then
+    if [ ! -e "$kept/steps" ]; then
         make_data 24
-        mkdir -p "$kept" && mv "$work/data" "$kept" && exact+=(data.path="$kept/data") || fail "$kept"
-        run alone whole
-        mv "$work/whole" "$kept" && touch "$kept/done" || fail "cannot keep the whole run"
+        rm -rf "$kept" && mkdir "$kept" && mv "$work/data" "$kept" && exact+=(data.path="$kept/data") || fail "$kept"
+        choose_steps
+        run alone whole train.max_steps=$steps
+        mv "$work/whole" "$kept" && echo $steps >"$kept/steps" || fail "cannot keep the whole run"
     fi
-    exact+=(data.path="$kept/data") # each run's folder is ".", so that the configuration in its checkpoints is the same
+    steps=$(<"$kept/steps") # each run's folder is ".", so that the configuration in its checkpoints is the same
+    exact+=(data.path="$kept/data" train.max_steps="$steps")
     cp -r "$kept/whole" "$work" && cd "$work" || exit 1
 }
+script=$SOURCE/jobs/slurm/pretrain.sbatch
 submit() { # RUN OPTION... [-- more...]: a job of 2 nodes x 2 ranks; its number is $job
     local options=() name=$1
     shift
@@ -75,7 +87,7 @@ submit() { # RUN OPTION... [-- more...]: a job of 2 nodes x 2 ranks; its number 
     done
     mkdir -p "$work/$name"
     job=$(sbatch --parsable --chdir="$work/$name" --nodes=2 --ntasks-per-node=2 --time=5 --output="$work/$name.out" \
-        "${options[@]}" "$SOURCE/jobs/slurm/pretrain.sbatch" "${exact[@]}" run.dir=. "${@:2}") || fail "sbatch"
+        "${options[@]}" "$script" "${exact[@]}" run.dir=. "${@:2}") || fail "sbatch"
     jobs+=("$job")
 }
 # The job came to its end by itself, after so many stops with a checkpoint, and its run is that which nothing disturbed.
