@@ -8,7 +8,7 @@ cmake --install "$build" --prefix "$work/first" >"$work/log" 2>&1 || fail "cmake
 mv "$work/first" "$work/moved"
 at=$work/moved
 for file in bin/fsfm share/fsfm/README.md share/fsfm/configs/{README.md,quickstart.yaml,machines/h100.yaml,sweeps/masking.yaml} \
-    share/fsfm/jobs/{launch.sh,SCALING.md,slurm/pretrain.sbatch,slurm/pack.sbatch,slurm/sweep.sbatch,install/README.md}; do
+    share/fsfm/jobs/{launch.sh,SCALING.md,slurm/{pretrain,finetune,pack,sweep}.sbatch,install/README.md}; do
     [ -f "$at/$file" ] || fail "there is no $file"
 done
 [ -x "$at/bin/fsfm" ] && [ -x "$at/share/fsfm/jobs/launch.sh" ] || fail "programs cannot be started"
@@ -59,15 +59,21 @@ if command -v cc >/dev/null; then
         fail "the plugin in lib is not found: $(cat out)"
 fi
 
-# The batch scripts by themselves take the program of PATH, unless there is one in build/.
-program() { (eval "$(grep '^FSFM=' "$at/share/fsfm/jobs/slurm/$1.sbatch")" && echo "$FSFM"); }
+# The batch scripts by themselves take the program of PATH, unless there is one in build/. Copies of those that are
+# pretrain.sbatch for another command find it where fsfm is installed.
+program() { (eval "$(grep '^FSFM=' "$at/share/fsfm/jobs/slurm/pretrain.sbatch")" && echo "$FSFM"); }
 unset FSFM
-for script in pretrain pack; do
-    [ "$(program $script)" = fsfm ] || fail "$script.sbatch would start $(program $script)"
-    mkdir build && cp "$fsfm" build/fsfm
-    [ "$(program $script)" = build/fsfm ] || fail "$script.sbatch passes over build/fsfm"
-    rm -r build
-    [ "$(FSFM=/x/fsfm program $script)" = /x/fsfm ] || fail "$script.sbatch passes over FSFM"
+[ "$(program)" = fsfm ] || fail "pretrain.sbatch would start $(program)"
+mkdir build && cp "$fsfm" build/fsfm
+[ "$(program)" = build/fsfm ] || fail "pretrain.sbatch passes over build/fsfm"
+rm -r build
+[ "$(FSFM=/x/fsfm program)" = /x/fsfm ] || fail "pretrain.sbatch passes over FSFM"
+for script in finetune pack; do
+    cp "$at/share/fsfm/jobs/slurm/$script.sbatch" copy
+    FSFM_SHARE=$at/share/fsfm bash copy >out 2>err
+    [ $? = 2 ] && grep -q "^usage: sbatch .*/$script.sbatch " err || fail "a copy of $script.sbatch: $(cat err)"
+    bash copy >out 2>err # and says so where it does not
+    [ $? = 2 ] && grep -q 'pretrain.sbatch: No such file' err || fail "a copy of $script.sbatch alone: $(cat err)"
 done
 
 # The recipes: what Apptainer runs is shell; Spack's class, on stand-ins for its words, asks for what CMakeLists.txt looks for.
