@@ -87,6 +87,8 @@ static int pretrain(int argc, char **argv, fsfm_error *err)
     if (st == FSFM_OK) st = fsfm_command_alike(comm, err);
     if (st == FSFM_OK) st = load(comm, argc, argv, settings, &config, &log, err);
     if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
+    if (settings && settings->run.hang_timeout_s > 0) /* the run's own watchdog is closed */
+        fsfm_comm_end_within(comm, settings->run.hang_timeout_s, fsfm_exit_code(st));
     fsfm_log_close(&log);
     free(config);
     free(settings);

@@ -6,11 +6,14 @@
 #if defined OPEN_MPI
 #include <mpi-ext.h>
 #endif
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -413,6 +416,40 @@ void fsfm_comm_alarm_end(fsfm_comm *comm)
     for (given -= comm->has_given_alarm; given > 0; given--)
         MPI_OR_ABORT(MPI_Recv(NULL, 0, MPI_BYTE, MPI_ANY_SOURCE, TAG_ALARM, comm->handle, MPI_STATUS_IGNORE));
     comm->has_given_alarm = false;
+}
+
+typedef struct {
+    double seconds;
+    int rank, code;
+    char host[sizeof((fsfm_comm *)0)->host];
+} late_end;
+
+static void *end_late(void *context)
+{
+    const late_end *end = context;
+    const struct timespec wait = {(time_t)end->seconds, 0};
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    nanosleep(&wait, NULL);
+    fprintf(stderr,
+            "fsfm: rank %d (%s) is done, but another one has not come to the end for %.0f s: it is lost\n",
+            end->rank, end->host, end->seconds);
+    fflush(stderr);
+    _exit(end->code);
+}
+
+void fsfm_comm_end_within(const fsfm_comm *comm, double seconds, int code)
+{
+    pthread_t thread;
+    late_end *end = comm->size > 1 ? malloc(sizeof *end) : NULL;
+    if (!end) return;
+    *end = (late_end){.seconds = seconds, .rank = comm->rank, .code = code};
+    memcpy(end->host, comm->host, sizeof end->host);
+    if (pthread_create(&thread, NULL, end_late, end) == 0)
+        pthread_detach(thread); /* the end of the process ends it, and gives its memory back */
+    else
+        free(end);
 }
 
 void fsfm_comm_end(fsfm_comm *comm, int code)

@@ -81,6 +81,9 @@ void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *their
 void fsfm_comm_alarm(fsfm_comm *comm);
 bool fsfm_comm_is_alarmed(fsfm_comm *comm);
 void fsfm_comm_alarm_end(fsfm_comm *comm);
+/* Not collective: if the process is still there after so long it says so and ends with code. For a rank that
+ * has nothing left to do but to stop: where another one is lost by then, that has no end. */
+void fsfm_comm_end_within(const fsfm_comm *comm, double seconds, int code);
 /* Not collective: ends all ranks with code, at once and without a word; from any thread. */
 void fsfm_comm_end(fsfm_comm *comm, int code) __attribute__((noreturn));
 /* Not collective, from any thread: how many of this rank's waits for others have ended; *waits: in one now.

@@ -76,6 +76,23 @@ done
     hangs alone 75 stopped 'rank 0 \(.*\) hangs at step [0-9]+, "reading"'
 ) || exit 1
 
+# Lost after the last step, when there is no watchdog any more.
+(
+    preload late 1
+    unset FSFM_TEST_HANG
+    export FSFM_TEST_HANG_END=1
+    start 2 late run.hang_timeout_s=$timeout train.max_steps=3
+    for _ in $(seq $((10 * (timeout + 12)))); do
+        kill -0 $job 2>/dev/null || break
+        sleep 0.1
+    done
+    ! kill -0 $job 2>/dev/null || fail "late: does not end: $(tail -n 20 "$work/late.log")"
+    wait $job
+    grep -qE "^fsfm: rank 0 \(.*\) is done, but another one has not come to the end for $timeout s" "$work/late.log" || fail "late: $(tail -n 20 "$work/late.log")"
+    grep -q '"status": "done", "exit_code": 0,' "$work/late/state.json" || fail "late: $(cat "$work/late/state.json")"
+    [ -z "$(ranks_of late)" ] || fail "late: left behind: $(ranks_of late)"
+) || exit 1
+
 # 0: never.
 start 2 off run.hang_timeout_s=0
 wait_for off 3

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hang.c - preloaded into a rank: its reads of shards never end once the file FSFM_TEST_HANG exists, as on a
- * disk that is gone. FSFM_TEST_HANG_RANK: which rank. */
+ * disk that is gone. With FSFM_TEST_HANG_END it stops when it leaves MPI, and stays. FSFM_TEST_HANG_RANK:
+ * which rank. */
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,4 +39,13 @@ ssize_t pread(int fd, void *bytes, size_t count, off_t offset)
     if (!next) *(void **)&next = dlsym(RTLD_NEXT, "pread");
     hang_if_told(fd);
     return next(fd, bytes, count, offset);
+}
+
+int MPI_Finalize(void);
+int MPI_Finalize(void)
+{
+    int (*next)(void);
+    *(void **)&next = dlsym(RTLD_NEXT, "MPI_Finalize");
+    if (getenv("FSFM_TEST_HANG_END") && is_rank()) raise(SIGSTOP);
+    return next();
 }
