@@ -50,8 +50,8 @@ typedef struct {
     char script[PATH_BYTES], job[PATH_BYTES];
 } submission;
 
-/* Memory of a node. With GPUs most of a rank is in theirs: what stays is read ahead, staged and saved here.
- */
+/* Memory of a node. With GPUs most of a rank is in theirs: what stays is read ahead, staged (gradients too,
+ * where neither NCCL nor MPI takes the GPU's memory) and saved here. */
 static double node_memory_mib(const request *r, const fsfm_train_plan *plan)
 {
     const uint64_t *first = plan->first.part, *others = plan->others.part;
@@ -60,7 +60,7 @@ static double node_memory_mib(const request *r, const fsfm_train_plan *plan)
         static const fsfm_memory_part host[] = {FSFM_MEMORY_EXCHANGE, FSFM_MEMORY_READER,
                                                 FSFM_MEMORY_CHECKPOINT, FSFM_MEMORY_EVALUATION,
                                                 FSFM_MEMORY_CODE};
-        of_first = of_others = GPU_RANK_MIB * MIB;
+        of_first = of_others = GPU_RANK_MIB * MIB + (double)plan->parameters * sizeof(float);
         for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
             of_first += (double)first[host[i]];
             of_others += (double)others[host[i]];

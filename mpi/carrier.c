@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/node_sum.h"
+
 const char *const fsfm_carrier_names[] = {"auto", "nccl", "mpi", "host", NULL};
 
 typedef struct {
@@ -21,7 +23,8 @@ struct fsfm_carrier {
     int64_t begun;          /* given by the caller */
     int64_t summing;        /* of them: given to MPI, once they were ready */
     int64_t back;           /* of them: summed, and on their way back to the device */
-    fsfm_comm_sums *sums;   /* NULL: NCCL, or MPI on the device's memory */
+    fsfm_node_sum *node;    /* HOST without a wire, where all ranks are on one host; else NULL */
+    fsfm_comm_sums *sums;   /* NULL: node, NCCL, or MPI on the device's memory */
     bool is_abandoned;      /* NCCL: for good, as some rank failed */
     char way[256];
     fsfm_status failed; /* of a call that cannot return it */
@@ -160,6 +163,7 @@ static void name_way(fsfm_carrier *carrier)
     const char *way = carrier->kind == FSFM_CARRIER_NCCL  ? "NCCL"
                       : carrier->kind == FSFM_CARRIER_MPI ? "MPI on the GPU's memory"
                       : carrier->wire                     ? "MPI by way of pinned host memory"
+                      : carrier->node                     ? "memory that the ranks share"
                                                           : "MPI";
     memcpy(why, carrier->way, sizeof why);
     snprintf(carrier->way, sizeof carrier->way, "%s%.210s", way, why);
@@ -171,7 +175,7 @@ static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
     const fsfm_carrier_setup *setup = &carrier->setup;
     carrier->pieces = calloc((size_t)setup->pieces + 1, sizeof *carrier->pieces);
     if (!carrier->pieces) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
-    if (carrier->kind != FSFM_CARRIER_HOST) return FSFM_OK;
+    if (carrier->kind != FSFM_CARRIER_HOST || carrier->node) return FSFM_OK;
     FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
     if (!carrier->wire) return FSFM_OK;
     void *host = NULL;
@@ -180,9 +184,18 @@ static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
     return FSFM_OK;
 }
 
+/* Without memory to share MPI sums. */
+static void open_node(fsfm_carrier *carrier)
+{
+    fsfm_error unread;
+    if (carrier->wire || carrier->setup.kind != FSFM_CARRIER_AUTO) return;
+    if (fsfm_node_sum_open(carrier->setup.comm, &carrier->node, &unread) != FSFM_OK) carrier->node = NULL;
+}
+
 static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)
 {
     FSFM_TRY(choose_kind(carrier, err));
+    open_node(carrier);
     name_way(carrier);
     return fsfm_comm_agree(carrier->setup.comm, reserve(carrier, err), err);
 }
@@ -210,6 +223,7 @@ void fsfm_carrier_close(fsfm_carrier **carrier)
     if (!c) return;
     if (c->kind == FSFM_CARRIER_NCCL) c->wire->ops->group_abandon(c->wire);
     fsfm_comm_sums_close(&c->sums);
+    fsfm_node_sum_close(&c->node);
     if (c->host) c->wire->ops->free(c->wire, c->host);
     free(c->pieces);
     free(c);
@@ -276,7 +290,9 @@ static void sum_ready(fsfm_carrier *carrier, bool waits)
             keep_failure(carrier, st, &err);
             if (st == FSFM_OK && !is_sent) return;
         }
-        if (carrier->sums)
+        if (carrier->node)
+            fsfm_node_sum_float(carrier->node, values_for_mpi(carrier, p->first), p->count);
+        else if (carrier->sums)
             fsfm_comm_sums_begin(carrier->sums, values_for_mpi(carrier, p->first), p->count);
         else
             fsfm_comm_sum_float(carrier->setup.comm, values_for_mpi(carrier, p->first), p->count);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mpi/carrier.h - sums pieces of a device's array over ranks while the device computes the next ones.
  *
- * In one of these ways, the first that every rank has: the host's memory is the device's, and MPI sums in
- * place; NCCL; MPI that takes the device's memory, which a sum at the start has to prove; copies in pinned
- * host memory, which MPI sums. MPI sums a device's memory at the end of a turn, all others as pieces come:
- * libraries that take such memory do so in their blocking sums. All give equal results on all ranks, and over
- * ways and rank counts to rounding. */
+ * In one of these ways, the first that every rank has: the host's memory is the device's, and the ranks are
+ * on one host and share some, or MPI sums in place; NCCL; MPI that takes the device's memory, which a sum at
+ * the start has to prove; copies in pinned host memory, which MPI sums. MPI sums a device's memory at the end
+ * of a turn, all others as pieces come: libraries that take such memory do so in their blocking sums. Through
+ * shared memory it is at the end too, as the processors that would sum are those that compute. All give equal
+ * results on all ranks, and over ways and rank counts to rounding. */
 #ifndef FSFM_MPI_CARRIER_H
 #define FSFM_MPI_CARRIER_H
 

@@ -7,6 +7,7 @@
 #include <mpi-ext.h>
 #endif
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,6 +22,8 @@
 /* What one MPI call takes at most: counts are int, and some transports copy less than 2 GiB at a time. */
 enum { CHUNK_MAX = 1 << 28 };
 enum { TAG_EXCHANGE, TAG_ALARM };
+/* Looks of a rank that awaits others before it gives its processor to them: some microseconds. */
+enum { LOOKS_MAX = 2000 };
 
 struct fsfm_comm {
     bool has_mpi;
@@ -375,6 +378,35 @@ void fsfm_comm_vote_close(fsfm_comm_vote **vote)
     fsfm_comm_vote_end(*vote);
     free(*vote);
     *vote = NULL;
+}
+
+static void pause_briefly(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+void fsfm_comm_await(fsfm_comm *comm, bool (*has_come)(const void *context), const void *context)
+{
+    for (int look = 0; look < LOOKS_MAX; look++) {
+        if (has_come(context)) return;
+        pause_briefly();
+    }
+    count_call(comm);
+    while (!has_come(context)) {
+        int is_there = 0;
+        if (comm->has_mpi)
+            check(comm, MPI_Iprobe(MPI_ANY_SOURCE, TAG_ALARM, comm->handle, &is_there, MPI_STATUS_IGNORE),
+                  "MPI_Iprobe");
+        sched_yield();
+    }
+    count_call(comm);
+}
+
+void fsfm_comm_spend(fsfm_comm *comm, double seconds)
+{
+    comm->spent_s += seconds;
 }
 
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes)

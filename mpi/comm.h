@@ -73,6 +73,11 @@ int64_t fsfm_comm_vote_next(fsfm_comm_vote *vote, int64_t mine);
 void fsfm_comm_vote_end(
     fsfm_comm_vote *vote); /* drops the answer that was not taken; the next time is the first */
 void fsfm_comm_vote_close(fsfm_comm_vote **vote); /* accepts NULL */
+/* Not collective: waits for other ranks that do without MPI, until has_come says so; MPI goes on meanwhile.
+ */
+void fsfm_comm_await(fsfm_comm *comm, bool (*has_come)(const void *context), const void *context);
+/* Not collective: adds to spent_s() what such sums and waiting take. */
+void fsfm_comm_spend(fsfm_comm *comm, double seconds);
 /* Not collective: sends mine to peer and receives as much from it. */
 void fsfm_comm_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs, int64_t size_bytes);
 /* A rank's word to all others, beside their order of calls: for those that wait for a device that waits for

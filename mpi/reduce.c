@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "mpi/node_sum.h"
 
 enum { LEVELS_MAX = 32 };
 
@@ -133,7 +134,8 @@ uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks)
 {
     const uint64_t gradients = (uint64_t)setup->count * sizeof(float);
     uint64_t bytes = ranks > 1 ? gradients / 2 : 0;
-    if (setup->kind == FSFM_REDUCTION_FAST) return ranks > 1 ? gradients : 0;
+    if (setup->kind == FSFM_REDUCTION_FAST)
+        return ranks == 1 ? 0 : setup->carrier == FSFM_CARRIER_AUTO ? fsfm_node_sum_bytes(ranks) : gradients;
     for (int64_t held = 1; held < setup->slices / ranks; held *= 2) bytes += gradients;
     return bytes;
 }

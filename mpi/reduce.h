@@ -32,8 +32,9 @@ typedef struct fsfm_reduce fsfm_reduce;
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, fsfm_error *err);
 void fsfm_reduce_close(fsfm_reduce **reduce); /* accepts NULL */
-/* Memory that it takes on so many ranks (setup->comm and dev are not looked at, memory is the host's). exact:
- * kept. fast: while gradients travel, by the MPI library, which holds a copy of what is under way. */
+/* Memory that it takes on so many ranks (setup->comm and dev are not looked at, memory is the host's, the
+ * ranks are on one). exact: kept. fast: what they share; with a carrier that is not AUTO, as on several
+ * hosts, the MPI library holds a copy of what is under way while gradients travel. */
 uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks);
 
 /* How the sums travel, for people; "" on one rank. */

@@ -40,8 +40,7 @@ const fsfm_option fsfm_train_options_table[] = {
 
     {"comm.backend", FSFM_OPTION_CHOICE, MEMBER(carrier), "auto", 0, 0, fsfm_carrier_names, "",
      "how gradients travel between GPUs: NCCL, MPI on their memory, or by way of the host's; auto: the first "
-     "to be "
-     "had",
+     "to be had. On processors: memory that the ranks of one host share, else (and with mpi and host) MPI",
      true},
     {"comm.bucket_mib", FSFM_OPTION_INT, MEMBER(bucket_mib), "32", 1, 4096, NULL, "MiB",
      "size of the pieces in which gradients travel between ranks", false},

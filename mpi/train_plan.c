@@ -137,8 +137,10 @@ static fsfm_checkpoint describe_checkpoint(const fsfm_learner_memory *learner,
 static passing_memory find_passing(const fsfm_train *train, const fsfm_checkpoint *checkpoint)
 {
     const fsfm_train_options *o = train->job->train;
-    const fsfm_reduce_setup reduce = {
-        .count = checkpoint->floats[FSFM_STATE_ONLINE], .kind = o->reduction, .slices = o->slices};
+    const fsfm_reduce_setup reduce = {.count = checkpoint->floats[FSFM_STATE_ONLINE],
+                                      .kind = o->reduction,
+                                      .carrier = o->carrier,
+                                      .slices = o->slices};
     passing_memory p = {.exchange = fsfm_reduce_memory_bytes(&reduce, train->ranks),
                         .evaluation = evaluation_bytes(train),
                         .picture = picture_bytes(train)};

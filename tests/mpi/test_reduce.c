@@ -2,10 +2,12 @@
  * Sums of gradients over ranks: fast ones on small integers, which are exact in any order, exact ones bit for
  * bit against the same tree computed here by one process. */
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/random.h"
+#include "mpi/node_sum.h"
 #include "mpi/reduce.h"
 #include "tests/support/check.h"
 #include "tests/support/plain_device.h"
@@ -57,9 +59,41 @@ static void check_fast(bool memory_is_host, bool tells, fsfm_carrier_kind kind, 
 static void fast_sums_over_ranks(void **state)
 {
     (void)state;
-    check_fast(true, true, FSFM_CARRIER_AUTO, "MPI");
-    check_fast(true, false, FSFM_CARRIER_AUTO,
-               "MPI"); /* a rank that failed early tells nothing, yet nobody waits for it */
+    for (int tells = 0; tells < 2;
+         tells++) { /* a rank that failed early tells nothing; nobody waits for it */
+        check_fast(true, tells, FSFM_CARRIER_AUTO, "memory that the ranks share");
+        check_fast(true, tells, FSFM_CARRIER_HOST, "MPI");
+    }
+}
+
+/* Shorter than a line of a cache a rank, pieces that are full and not, and often enough for every place to be
+ * used again; the bits are those of sums in the order of ranks. */
+static void sums_within_a_host_are_in_order(void **state)
+{
+    static const int64_t counts[] = {1, 3, 17, 4096, 65536, 65537, 200001};
+    fsfm_node_sum *sum = NULL;
+    fsfm_error err;
+    (void)state;
+    assert_ok(fsfm_node_sum_open(comm, &sum, &err), &err);
+    for (int turn = 0; turn < 60; turn++) {
+        const int64_t count = counts[turn % (int)(sizeof counts / sizeof *counts)];
+        float *values = malloc((size_t)count * sizeof *values), *want = calloc((size_t)count, sizeof *want);
+        for (int r = 0; r < ranks; r++) {
+            fsfm_random random = fsfm_random_stream(9, FSFM_RANDOM_TEST, (uint32_t)turn, (uint64_t)r);
+            for (int64_t i = 0; i < count; i++) {
+                const float value = (float)(fsfm_random_double(&random) - 0.5);
+                if (r == rank) values[i] = value;
+                want[i] = r == 0 ? value : want[i] + value;
+            }
+        }
+        if (rank == turn % ranks) sched_yield();
+        fsfm_node_sum_float(sum, values, count);
+        assert_memory_equal(values, want, (size_t)count * sizeof *values);
+        free(values);
+        free(want);
+    }
+    fsfm_node_sum_close(&sum);
+    assert_null(sum);
 }
 
 static void fast_stages_device_memory(void **state)
@@ -226,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fast_sums_over_ranks),
+        cmocka_unit_test(sums_within_a_host_are_in_order),
         cmocka_unit_test(fast_stages_device_memory),
         cmocka_unit_test(fast_sums_in_device_memory),
         cmocka_unit_test(fast_tells_what_it_cannot_do),
