@@ -361,8 +361,8 @@ struct fsfm_device {
     char name[96];  /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
     char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
     char place[40]; /* of a GPU: the number that no other has; else "" */
-    /* Products so far that a plain, slow kernel computes, as no fast one takes their widths: "MxNxK, ..." and
-     * how many more there are; else "" */
+    /* Products so far, whole's among them, that a plain, slow kernel computes, as no fast one takes them:
+     * "MxNxK, ..." and how many more there are; else "" */
     char slow_products[128];
 };
 
