@@ -148,7 +148,8 @@ static fsfm_status measure_peaks(bench *b, fsfm_device_peaks *best, fsfm_error *
     fsfm_train *train = &b->train;
     const fsfm_work_setup setup = {.options = train->job->model,
                                    .kept = train->data.feed.patches - train->data.feed.budget,
-                                   .B = train->micro_batch};
+                                   .B = train->micro_batch,
+                                   .precision = b->dev->precision};
     fsfm_product_shape shapes[LARGEST_SHAPES];
     fsfm_device_peaks peaks = {0};
     const int count = fsfm_flops_largest(&setup, shapes, LARGEST_SHAPES);
@@ -173,7 +174,10 @@ static void describe(const bench *b, fsfm_step_bench *out)
     memcpy(out->device, b->dev->name, sizeof out->device);
     memcpy(out->slow_products, b->dev->slow_products, sizeof out->slow_products);
     out->precision = b->dev->precision;
-    const fsfm_work_setup setup = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
+    const fsfm_work_setup setup = {.options = train->job->model,
+                                   .kept = out->kept,
+                                   .B = train->micro_batch,
+                                   .precision = out->precision};
     out->flops = fsfm_flops_count(&setup);
 }
 

@@ -147,8 +147,7 @@ static void tell_slow_products(fsfm_train *train)
     const char *shapes = train->dev->slow_products;
     if (shapes[0])
         fsfm_log_line(train->log,
-                      "products  %s (M x N x K) by a plain kernel, slower: no fast one takes their widths",
-                      shapes);
+                      "products  %s (M x N x K) by a plain kernel, slower: no fast one takes them", shapes);
 }
 
 static fsfm_status run_steps(fsfm_train *train, fsfm_stop_reason *stop, fsfm_error *err)

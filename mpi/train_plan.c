@@ -269,7 +269,10 @@ static void describe(const fsfm_train *train, fsfm_train_plan *out)
 {
     const fsfm_train_options *o = train->job->train;
     out->kept = train->data.feed.patches - train->data.feed.budget;
-    const fsfm_work_setup flops = {.options = train->job->model, .kept = out->kept, .B = train->micro_batch};
+    const fsfm_work_setup flops = {.options = train->job->model,
+                                   .kept = out->kept,
+                                   .B = train->micro_batch,
+                                   .precision = train->dev->precision};
     const double warmup = train->job->model->warmup_epochs * (double)train->steps_per_epoch;
     out->precision = train->dev->precision;
     out->processors = fsfm_processors_available();

@@ -13,8 +13,7 @@
  *
  * A matrix of weights takes 4 bytes an element on every device. In fp32 it is an array of floats; in bf16 it
  * is the array of its elements rounded to bfloat16, which products read, followed by what was rounded off (16
- * bits an element): together the float, exactly. set_matrix and get_matrix convert; adamw and ema know both
- * forms.
+ * bits an element): together the float, exactly. set_matrix and get_matrix convert; adamw knows both forms.
  *
  * Results never depend on the number of threads: work is cut into pieces by shape alone, and every sum has
  * one order. */
@@ -275,22 +274,35 @@ typedef struct {
     fsfm_act *dpred;
 } fsfm_patch_loss_args;
 
-/* AdamW (Loshchilov and Hutter, 2019) on count parameters, a whole matrix or floats: g = grad_scale grads; m,
- * v moments; p -= lr (mhat / (sqrt(vhat) + eps) + decay p), with bias corrections 1 - beta^t given. In bf16 v
- * is rounded up or down at random in proportion (by a hash of t and of the parameter's place, first + i), so
- * that small changes are not lost; m, which passes through zero, stays a float. target, where not NULL, has
- * params' form: target = momentum target + (1 - momentum) params, the new ones. */
+/* A piece of a trained tensor: its elements [first, first + FSFM_ADAMW_PIECE), or those that there are. */
+enum { FSFM_ADAMW_PIECE = 16384 };
+typedef struct {
+    int64_t tensor;       /* where the tensor begins, in elements of every array */
+    int64_t count, first; /* of the tensor; a multiple of FSFM_ADAMW_PIECE */
+    bool is_matrix, is_decayed, has_target;
+} fsfm_adamw_piece;
+
+/* What of AdamW differs from update to update; adamw.h makes it. */
+typedef struct {
+    int64_t t;
+    float scale, keep1, beta2, keep2, eps, step, root2, shrink, towards;
+} fsfm_adamw_numbers;
+
+/* Update t of AdamW (Loshchilov and Hutter, 2019) on tensors of a model, whole matrices or floats, which are
+ * cut into pieces; the arrays are those of all tensors. g = scale grads; m += keep1 (g - m); v = beta2 v +
+ * keep2 g^2; p = p - step m / (root2 sqrt(v) + eps), of a decayed tensor shrink p - ... . In bf16 v is
+ * rounded up or down at random in proportion (by a hash of t and of the parameter's place in the arrays), so
+ * that small changes are not lost; m, which passes through zero, stays a float. Where a piece has a target,
+ * which is of params' form: target += towards (p - target), with the new p. */
 typedef struct {
     int64_t count;
-    bool is_matrix;
-    void *params, *target;
+    const fsfm_adamw_piece *pieces;    /* (count), on the device */
+    const fsfm_adamw_numbers *numbers; /* on the device */
+    void *params, *target;             /* target NULL: no piece has one */
     const float *grads;
     float *m;
     fsfm_act *v;
-    double lr, beta1, beta2, eps, decay, grad_scale;
-    double correction1, correction2; /* 1 - beta1^t, 1 - beta2^t */
-    int64_t t, first;
-    double momentum;
+    int64_t elements, with_target; /* of all pieces; of those that have a target */
 } fsfm_adamw_args;
 
 #define FSFM_READ_BYTES ((size_t)32 << 10)
@@ -349,8 +361,8 @@ struct fsfm_device {
     char name[96];  /* "cpu (avx512, 2 threads)": printed, and part of a run's environment */
     char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
     char place[40]; /* of a GPU: the number that no other has; else "" */
-    /* Products so far that a plain, slow kernel computes, as no fast one takes their widths: "MxNxK, ..." and
-     * how many more there are; else "" */
+    /* Products so far, whole's among them, that a plain, slow kernel computes, as no fast one takes them:
+     * "MxNxK, ..." and how many more there are; else "" */
     char slow_products[128];
 };
 

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* To be raised with any change of device.h or of what stands here. */
-#define FSFM_DEVICE_PLUGIN_ABI 3
+#define FSFM_DEVICE_PLUGIN_ABI 4
 /* The plugin's one symbol, of this type. */
 #define FSFM_DEVICE_PLUGIN_SYMBOL fsfm_device_plugin_cuda
 

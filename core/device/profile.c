@@ -194,8 +194,8 @@ static work work_patch_loss(const fsfm_device *dev, const fsfm_patch_loss_args *
 /* Parameters, both moments and the target are read and written, gradients read. */
 static work work_adamw(const fsfm_device *dev, const fsfm_adamw_args *a)
 {
-    const double count = (double)a->count;
-    return (work){0, floats((a->target ? 7.0 : 5.0) * count) + acts(dev, 2.0 * count)};
+    const double elements = (double)a->elements, with_target = (double)a->with_target;
+    return (work){0, floats(5.0 * elements + 2.0 * with_target) + acts(dev, 2.0 * elements)};
 }
 
 static profiled *profile_of(fsfm_device *dev)

@@ -64,7 +64,7 @@ static void collect(void *context, const fsfm_work *work)
 {
     collection *c = context;
     int i = 0;
-    if (work->kind != FSFM_WORK_PRODUCT || work->pass == FSFM_PASS_AGAIN) return;
+    if (work->kind != FSFM_WORK_PRODUCT || work->pass == FSFM_PASS_AGAIN || work->is_whole) return;
     while (i < c->count && !is_same(&c->shapes[i].shape, &work->shape)) i++;
     FSFM_ASSERT(i < SHAPES_MAX);
     if (i == c->count) c->shapes[c->count++] = (weighted_shape){work->shape, 0.0};

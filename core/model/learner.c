@@ -28,6 +28,7 @@ static void layout_training(fsfm_learner *learner)
     if (learner->setup.gradients_only) return;
     learner->state[FSFM_STATE_MOMENT1] = fsfm_arena_floats(&learner->optimizer_arena, total);
     learner->state[FSFM_STATE_MOMENT2] = fsfm_arena_acts(&learner->optimizer_arena, learner->dev, total);
+    fsfm_optimizer_layout(&learner->optimizer, &learner->optimizer_arena, &learner->parameters);
 }
 
 static fsfm_keeps keeps_of(const fsfm_learner *learner)
@@ -177,6 +178,20 @@ static fsfm_status upload_position(fsfm_learner *learner, int64_t width, float *
     return st;
 }
 
+static fsfm_status bind_optimizer(fsfm_learner *learner, fsfm_error *err)
+{
+    const bool moves_target = learner->owns_target && learner->options.target_update == FSFM_TARGET_EMA;
+    const fsfm_optimizer_arrays arrays = {
+        .online = learner->state[FSFM_STATE_ONLINE],
+        .target = moves_target ? learner->state[FSFM_STATE_TARGET] : NULL,
+        .gradients = learner->gradients,
+        .moment1 = learner->state[FSFM_STATE_MOMENT1],
+        .moment2 = learner->state[FSFM_STATE_MOMENT2],
+    };
+    if (!learner->trains || learner->setup.gradients_only) return FSFM_OK;
+    return fsfm_optimizer_bind(&learner->optimizer, learner->dev, &learner->parameters, &arrays, err);
+}
+
 static fsfm_status fill_constants(fsfm_learner *learner, fsfm_error *err)
 {
     fsfm_device *dev = learner->dev;
@@ -189,6 +204,7 @@ static fsfm_status fill_constants(fsfm_learner *learner, fsfm_error *err)
     FSFM_TRY(dev->ops->upload(dev, learner->nowhere, nowhere, (size_t)L * sizeof(int32_t), err));
     FSFM_TRY(upload_position(learner, learner->options.embed_dim, learner->encoder_position, err));
     FSFM_TRY(upload_position(learner, learner->options.decoder_embed_dim, learner->decoder_position, err));
+    FSFM_TRY(bind_optimizer(learner, err));
     for (int state = 0; state < FSFM_STATES; state++) {
         const size_t size_bytes = fsfm_learner_state_bytes(learner, (fsfm_state)state);
         if (size_bytes > 0) FSFM_TRY(dev->ops->zero(dev, learner->state[state], size_bytes, err));

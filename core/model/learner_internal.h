@@ -5,6 +5,7 @@
 
 #include "core/model/learner.h"
 #include "core/model/online.h"
+#include "core/model/optimizer.h"
 #include "core/model/target.h"
 
 /* Rows of indices: (B, ...), with room for 1 + L an image. See fsfm_network_view. */
@@ -55,6 +56,7 @@ struct fsfm_learner {
 
     fsfm_online online;
     fsfm_target target;
+    fsfm_optimizer optimizer;
 
     /* of one step */
     double *results;      /* the square of the norm; rec_m, rec_fr, sim; the same three of each slice */

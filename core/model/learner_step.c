@@ -205,45 +205,22 @@ static double clip_coefficient(const fsfm_model_options *options, double norm_sq
     return fmin(1.0, options->clip / (sqrt(norm_squared) + 1e-6));
 }
 
-static fsfm_status update_weights(fsfm_learner *learner, const fsfm_learner_update *update, fsfm_error *err)
+fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_update *update,
+                                     fsfm_error *err)
 {
     const fsfm_model_options *o = &learner->options;
-    fsfm_device *dev = learner->dev;
-    fsfm_adamw_args args = {
+    const fsfm_adamw_update adamw = {
+        .t = update->adam_t,
         .lr = update->lr,
         .beta1 = o->beta1,
         .beta2 = o->beta2,
         .eps = o->eps,
+        .decay = o->weight_decay,
         .grad_scale = clip_coefficient(o, update->norm_squared),
-        .correction1 = 1.0 - pow(o->beta1, (double)update->adam_t),
-        .correction2 = 1.0 - pow(o->beta2, (double)update->adam_t),
-        .t = update->adam_t,
         .momentum = update->ema_momentum,
     };
-    const bool moves_target = learner->owns_target && o->target_update == FSFM_TARGET_EMA;
-    float *online = learner->state[FSFM_STATE_ONLINE], *target = learner->state[FSFM_STATE_TARGET];
-    float *m = learner->state[FSFM_STATE_MOMENT1];
-    for (int i = 0; i < learner->parameters.count; i++) {
-        const fsfm_parameter *item = &learner->parameters.items[i];
-        args.count = item->count;
-        args.first = item->offset;
-        args.is_matrix = item->is_matrix;
-        args.params = online + item->offset;
-        args.grads = learner->gradients + item->offset;
-        args.target = moves_target && i < learner->parameters.trunk_count ? target + item->offset : NULL;
-        args.m = m + item->offset;
-        args.v = fsfm_act_after(dev, learner->state[FSFM_STATE_MOMENT2], item->offset);
-        args.decay = item->is_decayed ? o->weight_decay : 0.0;
-        FSFM_TRY(dev->ops->adamw(dev, &args, err));
-    }
-    return FSFM_OK;
-}
-
-fsfm_status fsfm_learner_finish_step(fsfm_learner *learner, const fsfm_learner_update *update,
-                                     fsfm_error *err)
-{
     FSFM_ASSERT(learner->trains && !learner->setup.gradients_only);
-    return update_weights(learner, update, err);
+    return fsfm_optimizer_update(&learner->optimizer, learner->dev, &adamw, err);
 }
 
 fsfm_losses fsfm_losses_from_sums(const fsfm_model_options *options, const fsfm_learner_sums *sums,

@@ -15,6 +15,7 @@ enum { ONLINE_BYTES = 34, TARGET_BYTES = 10, GRADIENT_BYTES = 4 };
 /* Factors and result, once each; gradients of weights are floats. */
 static double product_bytes(const fsfm_work *work, double act_bytes)
 {
+    if (work->is_whole) act_bytes = sizeof(float);
     const double M = (double)work->shape.M, N = (double)work->shape.N, K = (double)work->shape.K;
     const double out = work->pass == FSFM_PASS_DW ? GRADIENT_BYTES : act_bytes;
     return act_bytes * (M * K + N * K) + out * M * N;
@@ -38,11 +39,17 @@ static double rows_bytes(const fsfm_work *work, double act_bytes)
     return act_bytes * (double)work->rows * (double)work->C * (double)work->passes;
 }
 
+static double product_rate(const fsfm_work *work, const fsfm_rates *r)
+{
+    return work->is_whole ? r->whole_flop : r->product_flop;
+}
+
 static double work_s(const fsfm_work *work, int64_t B, const fsfm_rates *r)
 {
     switch (work->kind) {
     case FSFM_WORK_PRODUCT:
-        return fmax(computed_flop(work, B) / r->product_flop, product_bytes(work, r->act_bytes) / r->bytes);
+        return fmax(computed_flop(work, B) / product_rate(work, r),
+                    product_bytes(work, r->act_bytes) / r->bytes);
     case FSFM_WORK_ATTENTION:
         return fmax(computed_flop(work, B) / r->attention_flop,
                     attention_bytes(work, B, r->act_bytes) / r->bytes);
@@ -120,7 +127,7 @@ static void add_product(void *context, const fsfm_work *work)
     if (i == l->count) {
         *p = (fsfm_product_time){work->part, work->pass, work->name, work->shape, 0, 0.0, false};
         p->is_bound_by_bytes = product_bytes(work, l->rates->act_bytes) / l->rates->bytes >
-                               computed_flop(work, 0) / l->rates->product_flop;
+                               computed_flop(work, 0) / product_rate(work, l->rates);
         l->count++;
     }
     p->count++;

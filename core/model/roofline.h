@@ -13,6 +13,7 @@ extern "C" {
 /* What a device reaches, a second; not its peaks. */
 typedef struct {
     double product_flop, attention_flop;
+    double whole_flop;      /* of products that are computed in fp32 in bf16 */
     double bytes;           /* of products and attention */
     double rows_bytes;      /* of norms, residuals, GELU */
     double optimizer_bytes; /* of clipping, AdamW, EMA */

@@ -13,6 +13,7 @@ typedef struct {
     int64_t B, L;
     fsfm_part part;
     bool is_target, is_again; /* again: only what a block computes once more */
+    bool is_whole;            /* what comes now is computed in fp32 (fsfm_device's whole) */
     fsfm_work_fn visit;
     void *context;
 } walk;
@@ -32,15 +33,25 @@ static void enter(walk *w, fsfm_part part)
 
 static void add_product(const walk *w, const char *name, fsfm_pass pass, fsfm_product_shape shape)
 {
-    const fsfm_work work = {FSFM_WORK_PRODUCT, w->part, pass, name, shape, 0, 0, 0, 0, 0};
+    const fsfm_work work = {.kind = FSFM_WORK_PRODUCT,
+                            .part = w->part,
+                            .pass = pass,
+                            .name = name,
+                            .shape = shape,
+                            .is_whole = w->is_whole && w->setup->precision == FSFM_PRECISION_BF16};
     w->visit(w->context, &work);
+}
+
+static void add_forward(const walk *w, const char *name, int64_t rows, int64_t in, int64_t out)
+{
+    add_product(w, name, w->is_again ? FSFM_PASS_AGAIN : FSFM_PASS_FORWARD,
+                (fsfm_product_shape){rows, out, in, false, true});
 }
 
 /* A Linear on rows; wants_dx false: nothing in front of it learns. */
 static void add_linear(const walk *w, const char *name, int64_t rows, int64_t in, int64_t out, bool wants_dx)
 {
-    add_product(w, name, w->is_again ? FSFM_PASS_AGAIN : FSFM_PASS_FORWARD,
-                (fsfm_product_shape){rows, out, in, false, true});
+    add_forward(w, name, rows, in, out);
     if (w->is_target || w->is_again) return;
     if (wants_dx) add_product(w, name, FSFM_PASS_DX, (fsfm_product_shape){rows, in, out, false, false});
     add_product(w, name, FSFM_PASS_DW, (fsfm_product_shape){out, in, rows, true, false});
@@ -85,10 +96,17 @@ static block_rows all_rows(const walk *w, int64_t T)
     return (block_rows){w->B * T, w->B * T, w->B * T, T, T};
 }
 
+/* In bf16 the online rep decoder projects with whole weights: once more, with what rounding took of them. */
+static bool takes_rest(const walk *w)
+{
+    return w->part == FSFM_PART_REP_DECODER && w->setup->precision == FSFM_PRECISION_BF16;
+}
+
 static void add_block_once(const walk *w, int64_t C, const block_rows *rows)
 {
     const int64_t F = (int64_t)((double)C * w->options->mlp_ratio);
     add_rows(w, "norm1", rows->kv, C, NORM_PASSES, NORM_PASSES);
+    if (takes_rest(w)) add_forward(w, "qkv_rest", rows->q, C, 3 * C);
     if (rows->q == rows->kv) {
         add_linear(w, "qkv", rows->q, C, 3 * C, true);
     } else {
@@ -132,14 +150,18 @@ static void add_rep_decoder(walk *w, int64_t K)
     if (!o->id_rep_decoder) return;
     add_linear(w, "embed", w->B * (1 + K), o->embed_dim, C, true);
     for (int64_t i = 0; i < o->rep_decoder_depth; i++) add_block(w, C, &rows);
+    w->is_whole = true;
     add_linear(w, "pred", w->setup->plain ? w->B * T : w->B, C, o->embed_dim, true);
+    w->is_whole = false;
 }
 
 static void add_head(walk *w, const char *const names[2], int64_t in)
 {
     enter(w, FSFM_PART_HEADS);
+    w->is_whole = true;
     add_linear(w, names[0], w->B, in, w->options->projection_hidden_size, true);
     add_linear(w, names[1], w->B, w->options->projection_hidden_size, w->options->projection_size, true);
+    w->is_whole = false;
 }
 
 /* Encoder, rep decoder and projector: what both networks have. */

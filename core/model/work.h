@@ -20,6 +20,7 @@ typedef struct {
     int64_t B;                         /* images of a micro-batch */
     bool plain;                        /* without the exact savings */
     bool recomputes_blocks;            /* train.recompute block: backward runs each block forward again */
+    fsfm_precision precision;
 } fsfm_work_setup;
 
 typedef enum {
@@ -52,6 +53,7 @@ typedef struct {
     fsfm_pass pass;
     const char *name;         /* "qkv", "fc1", ...; a stack's blocks have the same ones */
     fsfm_product_shape shape; /* PRODUCT */
+    bool is_whole;            /* PRODUCT: computed in fp32 though the precision is bf16 */
     int64_t queries, keys, C; /* ATTENTION; C also ROWS */
     int64_t rows, passes;     /* ROWS */
 } fsfm_work;

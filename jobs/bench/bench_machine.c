@@ -60,7 +60,8 @@ static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *j
     const fsfm_work_setup work = {.options = job->model,
                                   .kept = seen->kept,
                                   .B = seen->micro_batch,
-                                  .recomputes_blocks = job->train->recompute == FSFM_RECOMPUTE_BLOCK};
+                                  .recomputes_blocks = job->train->recompute == FSFM_RECOMPUTE_BLOCK,
+                                  .precision = seen->precision};
     const fsfm_work_sums sums = fsfm_roofline_sums(&work, seen->precision == FSFM_PRECISION_BF16 ? 2.0 : 4.0);
     const double micros = (double)(seen->local_batch / seen->micro_batch), ranks = seen->ranks;
     const kind_times t = sort_times(seen, steps);

@@ -141,7 +141,7 @@ static void print_text(const result *r)
     const int64_t batch = r->settings->train.global_batch;
     printf("device      %s\n", seen->device);
     if (seen->slow_products[0])
-        printf("products    %s (M x N x K) by a plain kernel, slower: no fast one takes their widths\n",
+        printf("products    %s (M x N x K) by a plain kernel, slower: no fast one takes them\n",
                seen->slow_products);
     printf("step        %s, %s: %" PRId64 " images = %d rank%s x %" PRId64 " x %" PRId64
            "; %d steps to warm up, %" PRId64 " timed\n",

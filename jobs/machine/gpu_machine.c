@@ -55,7 +55,8 @@ fsfm_rates fsfm_gpu_machine_rates(const fsfm_gpu_machine *machine, fsfm_precisio
 {
     const bool is_bf16 = precision == FSFM_PRECISION_BF16;
     fsfm_rates r = {.act_bytes = is_bf16 ? 2.0 : 4.0};
-    r.product_flop = 1e12 * machine->gemm_share * (is_bf16 ? machine->bf16_tflops : machine->fp32_tflops);
+    r.whole_flop = 1e12 * machine->gemm_share * machine->fp32_tflops;
+    r.product_flop = is_bf16 ? 1e12 * machine->gemm_share * machine->bf16_tflops : r.whole_flop;
     r.attention_flop = 1e12 * machine->attention_tflops;
     if (!is_bf16) r.attention_flop = fmin(r.attention_flop, r.product_flop);
     r.bytes = r.rows_bytes = r.optimizer_bytes = 1e12 * machine->memory_share * machine->memory_tb_s;

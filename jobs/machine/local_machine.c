@@ -159,6 +159,7 @@ fsfm_rates fsfm_local_step_rates(const fsfm_local_step *step, double threads)
     const double scale = 1e9 * threads / step->threads;
     return (fsfm_rates){
         .product_flop = scale * step->gemm_gflops,
+        .whole_flop = scale * step->gemm_gflops, /* it has those in fp32 in it */
         .attention_flop = scale * step->attention_gflops,
         .bytes = INFINITY, /* the rates that were reached have it in them */
         .rows_bytes = scale * step->rows_gb_s,

@@ -22,7 +22,8 @@ fsfm_work_setup fsfm_forecast_work(const fsfm_forecast *f)
     return (fsfm_work_setup){.options = &f->settings->model,
                              .kept = f->plan.kept,
                              .B = f->micro_batch,
-                             .recomputes_blocks = f->settings->train.recompute == FSFM_RECOMPUTE_BLOCK};
+                             .recomputes_blocks = f->settings->train.recompute == FSFM_RECOMPUTE_BLOCK,
+                             .precision = f->precision};
 }
 
 static fsfm_gpu_memory_setup gpu_memory_setup(const fsfm_forecast *f)

@@ -87,8 +87,9 @@ static void check_gpu_precision(fsfm_forecast *f)
     fsfm_work_setup work = fsfm_forecast_work(f);
     const fsfm_rates rates = fsfm_gpu_machine_rates(&f->gpu, FSFM_PRECISION_BF16);
     if (f->precision == FSFM_PRECISION_BF16) return;
-    const double faster =
-        fsfm_roofline_time(&work, &f->time.rates).total_s / fsfm_roofline_time(&work, &rates).total_s;
+    const double fp32_s = fsfm_roofline_time(&work, &f->time.rates).total_s;
+    work.precision = FSFM_PRECISION_BF16;
+    const double faster = fp32_s / fsfm_roofline_time(&work, &rates).total_s;
     fsfm_forecast_warn(
         f, "train.precision fp32: bf16 would be about %.1f times as fast on this GPU (model, not measured)",
         faster);

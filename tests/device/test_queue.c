@@ -82,6 +82,39 @@ static void recordings_find_what_is_in_memory_then(void **state)
     case_end(&c);
 }
 
+/* Memory that a product took at its first use stays, though one of a larger shape took more. */
+static void recorded_products_keep_their_memory(void **state)
+{
+    (void)state;
+    enum { N = 5, WIDTH = 13, MANY = 300 };
+    device_case c;
+    fsfm_recording *recording = NULL;
+    case_begin(&c, 1, WIDTH);
+    fsfm_recorder *recorder = c.dev->recorder;
+    if (!recorder) {
+        case_end(&c);
+        skip();
+    }
+    const case_array *x = case_random(&c, CASE_ACTS, MANY * WIDTH, 1.0),
+                     *weight = case_random(&c, CASE_WEIGHTS, WIDTH * WIDTH, 1.0);
+    case_array *want = case_output(&c, CASE_ACTS, N * WIDTH), *got = case_output(&c, CASE_ACTS, N * WIDTH),
+               *more = case_output(&c, CASE_ACTS, MANY * WIDTH);
+    fsfm_linear_args args = {
+        .N = N, .Cin = WIDTH, .Cout = WIDTH, .x = x->dev, .weight = weight->dev, .out = want->dev};
+    assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+    args.out = got->dev;
+    assert_ok(recorder->ops->begin(recorder, &c.err), &c.err);
+    assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+    assert_ok(recorder->ops->end(recorder, &recording, &c.err), &c.err);
+    args.N = MANY;
+    args.out = more->dev;
+    assert_ok(c.dev->ops->linear(c.dev, &args, &c.err), &c.err);
+    assert_ok(recorder->ops->replay(recorder, recording, &c.err), &c.err);
+    case_check_equal(&c, got, want, "a replayed product");
+    recorder->ops->free(recorder, recording);
+    case_end(&c);
+}
+
 static void what_cannot_be_recorded_leaves_nothing(void **state)
 {
     (void)state;
@@ -113,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_is_of_its_place_in_the_queue),
         cmocka_unit_test(recordings_find_what_is_in_memory_then),
+        cmocka_unit_test(recorded_products_keep_their_memory),
         cmocka_unit_test(what_cannot_be_recorded_leaves_nothing),
     };
     return case_skips() ? 77 : cmocka_run_group_tests_name("queue", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/device/adamw.h"
 #include "core/device/profile.h"
 #include "tests/support/device_case.h"
 
@@ -353,18 +354,29 @@ static void patch_loss(void **state)
         .scales = case_bytes(&k.c, scales, sizeof scales), .sums = zeros(&k), .dpred = dpred->dev);
 }
 
+/* A matrix and a vector behind it, which has no target. */
 static void adamw(void **state)
 {
     (void)state;
+    enum { COUNT = C * C + C };
+    const fsfm_adamw_piece matrix = {.count = C * C,
+                                     .is_matrix = true,
+                                     .is_decayed = true,
+                                     .has_target = true},
+                           vector = {.tensor = C * C, .count = C};
+    const fsfm_adamw_numbers numbers = fsfm_adamw_numbers_of(&(fsfm_adamw_update){
+        .t = 1, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .grad_scale = 1.0, .momentum = 0.99});
+    fsfm_adamw_piece pieces[C * C / FSFM_ADAMW_PIECE + 2];
     counted k;
     begin(&k);
-    case_array *params = case_random(&k.c, CASE_MATRIX, C * C, 0.02),
-               *v = case_random(&k.c, CASE_ACTS, C * C, 1.0);
+    const int64_t cut = fsfm_adamw_cut(&matrix, pieces), count = cut + fsfm_adamw_cut(&vector, pieces + cut);
+    case_array *params = case_output(&k.c, CASE_FLOATS, COUNT), *v = case_random(&k.c, CASE_ACTS, COUNT, 1.0);
+    case_zero(&k.c, params); /* in the form of matrices, too */
     case_zero(&k.c, v);
-    RUN(adamw, params, .count = C * C, .is_matrix = true, .params = params->dev,
-        .target = case_random(&k.c, CASE_MATRIX, C * C, 0.02)->dev, .grads = floats(&k, C * C),
-        .m = floats(&k, C * C), .v = v->dev, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
-        .decay = 0.05, .grad_scale = 1.0, .correction1 = 0.1, .correction2 = 0.05, .t = 1, .momentum = 0.99);
+    RUN(adamw, v, .count = count, .pieces = case_bytes(&k.c, pieces, (size_t)count * sizeof *pieces),
+        .numbers = case_bytes(&k.c, &numbers, sizeof numbers), .params = params->dev,
+        .target = case_random(&k.c, CASE_MATRIX, C * C, 0.02)->dev, .grads = floats(&k, COUNT),
+        .m = floats(&k, COUNT), .v = v->dev, .elements = COUNT, .with_target = C * C);
 }
 
 static void to_act(void **state)

@@ -24,7 +24,8 @@ refuse() { # REGEX ARGUMENTS...
 
 bench step step --preset vit_t16 --batch 4 --steps 1 --recompute none --profile --json
 bench ranks ranks 2 step --preset vit_t16 --batch 4 --micro-batch 1 --steps 2 --threads 1 --json
-python3 - "$work/step" "$work/ranks" <<'P' || fail "step"
+bench bf16 step --preset vit_t16 --batch 2 --steps 1 --precision bf16 --recompute none --profile --json
+python3 - "$work/step" "$work/ranks" "$work/bf16" <<'P' || fail "step"
 import json, sys
 def near(a, b): assert abs(a / b - 1) < 1e-9, (a, b)
 for path, ranks, micro, steps in ((sys.argv[1], 1, 4, 1), (sys.argv[2], 2, 1, 2)):
@@ -38,10 +39,11 @@ for path, ranks, micro, steps in ((sys.argv[1], 1, 4, 1), (sys.argv[2], 2, 1, 2)
     near(d["gemm_share"], d["gflops"] / d["gemm_peak_gflops"])
     assert d["images_per_s_best"] >= d["images_per_s_median"] > 0 and d["memory_peak_gb_s"] > 0, d
     assert 7 < d["gflop_per_image"] < 8.6 and 150 < d["peak_rss_mib"] < 600, d
-d = json.load(open(sys.argv[1]))
-p = d["profile"]
 # What operations were asked to multiply is what the count from the options says.
-near(sum(o["gflops"] * o["ms"] / 1000 for o in p if o["gflops"]), d["gflop_per_image"] * d["batch"])
+for path in (sys.argv[3], sys.argv[1]):
+    d = json.load(open(path))
+    p = d["profile"]
+    near(sum(o["gflops"] * o["ms"] / 1000 for o in p if o["gflops"]), d["gflop_per_image"] * d["batch"])
 near(sum(o["ms"] for o in p) + d["profile_other_ms"], d["step_ms_median"])
 assert {"linear", "linear_backward", "attention", "attention_backward", "layernorm", "adamw"} <= {o["operation"] for o in p}
 for o in p: assert o["calls"] > 0 and o["ms"] > 0 and o["roof_share"] >= 0, o

@@ -107,6 +107,20 @@ static void test_options(void **state)
     assert_true(count(&other, 8, false).step == flops.step);
 }
 
+/* In bf16 the online rep decoder's queries, keys and values are computed twice, forward. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    const fsfm_model_options o = options_of(FSFM_VIT_B16);
+    const double C = 768, T = 51;
+    fsfm_work_setup setup = {.options = &o, .kept = 49, .B = 16};
+    const fsfm_flops fp32 = fsfm_flops_count(&setup);
+    setup.precision = FSFM_PRECISION_BF16;
+    const fsfm_flops bf16 = fsfm_flops_count(&setup);
+    near(bf16.online_forward - fp32.online_forward, 2 * 6 * T * C * C, 1e-9);
+    assert_true(bf16.online_backward == fp32.online_backward && bf16.target == fp32.target);
+}
+
 /* One block is the last: its keys and values are of all tokens. */
 static void test_one_block(void **state)
 {
@@ -147,9 +161,13 @@ static void test_largest_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_plain_parts),
-        cmocka_unit_test(test_savings),         cmocka_unit_test(test_options),
-        cmocka_unit_test(test_one_block),       cmocka_unit_test(test_largest_shapes),
+        cmocka_unit_test(test_published_sizes),
+        cmocka_unit_test(test_plain_parts),
+        cmocka_unit_test(test_savings),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_one_block),
+        cmocka_unit_test(test_largest_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

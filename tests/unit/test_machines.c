@@ -39,6 +39,7 @@ static void test_gpu(void **state)
     const fsfm_rates fp32 = fsfm_gpu_machine_rates(&machine, FSFM_PRECISION_FP32);
     assert_true(bf16.product_flop == 50e12 && bf16.attention_flop == 20e12 && bf16.bytes == 1e12);
     assert_true(fp32.product_flop == 5e12 && fp32.attention_flop == 5e12 && fp32.act_bytes == 4);
+    assert_true(bf16.whole_flop == 5e12 && fp32.whole_flop == 5e12);
     assert_fails(read_text(whole, &machine, &err), FSFM_ERR_ARG, &err,
                  "gpu.yaml:1:1: storage_gb_s is missing: expected a number above 0");
     snprintf(text, sizeof text, "%sstorage_gb_s: -1\n", whole);

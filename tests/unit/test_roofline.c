@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The model of time and memory: by hand for small shapes, and against a separate calculation of the published
  * sizes at batch 256 in bf16, done outside this program with the figures of the data sheets. That one
- * computes every block of the pixel decoder on all tokens, so that it lies up to 5 % above the decoder here.
+ * computes every block of the pixel decoder on all tokens, so that it lies up to 5 % above the decoder here,
+ * and all in bf16.
  */
 #include <math.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #include "core/model/roofline.h"
 #include "tests/support/check.h"
 
-static const fsfm_rates h100 = {0.65 * 990e12, 150e12, 2.7e12, 2.7e12, 2.7e12, 2.0};
-static const fsfm_rates h200 = {0.65 * 990e12, 150e12, 3.9e12, 3.9e12, 3.9e12, 2.0};
+static const fsfm_rates h100 = {0.65 * 990e12, 150e12, 0.65 * 67e12, 2.7e12, 2.7e12, 2.7e12, 2.0};
+static const fsfm_rates h200 = {0.65 * 990e12, 150e12, 0.65 * 67e12, 3.9e12, 3.9e12, 3.9e12, 2.0};
 
 static fsfm_model_options options_of(fsfm_preset preset)
 {
@@ -94,7 +95,7 @@ static void test_by_hand(void **state)
     (void)state;
     const fsfm_model_options o = tiny();
     const fsfm_work_setup setup = {.options = &o, .kept = 1, .B = 1};
-    fsfm_rates rates = {1.0, 1.0, INFINITY, INFINITY, 1.0, 2.0};
+    fsfm_rates rates = {1.0, 1.0, 1.0, INFINITY, INFINITY, 1.0, 2.0};
     fsfm_roofline r = fsfm_roofline_time(&setup, &rates);
     /* Patch embedding 1 x 768 x 16 forward and dW; 12 x 16 x 16 for each of 2 tokens, forward, dX, dW. */
     near(r.part[FSFM_PART_ENCODER].products_s, 2 * (2.0 * 768 * 16) + 3 * (2.0 * 2 * 12 * 16 * 16), 1e-12);
@@ -105,7 +106,7 @@ static void test_by_hand(void **state)
     /* Decoder: 2 tokens and a mask token 16 -> 8; 3 removed patches 8 -> 768. */
     near(r.part[FSFM_PART_PIXEL_DECODER].products_s, 3 * 2.0 * (3 * 16 * 8 + 3 * 8 * 768), 1e-12);
     /* By bytes alone: two norms of 8 passes, GELU of 5 over 4 times the width; bf16. */
-    rates = (fsfm_rates){INFINITY, INFINITY, 1.0, 1.0, 1.0, 2.0};
+    rates = (fsfm_rates){INFINITY, INFINITY, INFINITY, 1.0, 1.0, 1.0, 2.0};
     r = fsfm_roofline_time(&setup, &rates);
     near(r.part[FSFM_PART_ENCODER].rows_s, 2.0 * 2 * 16 * (8 + 8 + 4 * 5), 1e-12);
     near(r.part[FSFM_PART_ENCODER].attention_s, 2.0 * 2 * 16 * (4 + 8), 1e-12);
@@ -167,6 +168,41 @@ static void test_parts_and_products(void **state)
          1e-12);
 }
 
+/* In bf16 heads and the rep decoder's last Linear are computed in fp32, and the online rep decoder's queries,
+ * keys and values once more, with what rounding took of the weights. */
+static void test_whole_products(void **state)
+{
+    (void)state;
+    const fsfm_model_options o = options_of(FSFM_VIT_B16);
+    fsfm_work_setup setup = {.options = &o, .kept = 49, .B = 256};
+    /* Rates that add FLOP up: those of products in fp32 count thousandfold. */
+    const fsfm_rates rates = {1.0, INFINITY, 1e-3, INFINITY, INFINITY, INFINITY, 2.0};
+    const fsfm_roofline all = fsfm_roofline_time(&setup, &rates);
+    setup.precision = FSFM_PRECISION_BF16;
+    const fsfm_roofline some = fsfm_roofline_time(&setup, &rates);
+    const double B = 256, C = 768, T = 51, projector = 2 * B * (C * 4096 + 4096 * 256),
+                 predictor = 2 * B * (256 * 4096 + 4096 * 256), pred = 2 * B * C * C;
+    near(all.part[FSFM_PART_HEADS].products_s, 3 * (projector + predictor), 1e-12);
+    near(some.part[FSFM_PART_HEADS].products_s, 3e3 * (projector + predictor), 1e-12);
+    near(some.part[FSFM_PART_REP_DECODER].products_s - all.part[FSFM_PART_REP_DECODER].products_s,
+         2 * (2 * B * T * 3 * C * C) + 3 * 999 * pred, 1e-9);
+    near(some.target_s - all.target_s, 999 * (projector + pred), 1e-9);
+    assert_true(some.part[FSFM_PART_ENCODER].products_s == all.part[FSFM_PART_ENCODER].products_s);
+    assert_true(some.part[FSFM_PART_PIXEL_DECODER].products_s ==
+                all.part[FSFM_PART_PIXEL_DECODER].products_s);
+    /* By bytes alone the factors of those are floats: the predictor's first Linear, forward. */
+    const fsfm_rates bytes = {INFINITY, INFINITY, INFINITY, 1.0, 1.0, 1.0, 2.0};
+    fsfm_product_time products[FSFM_PRODUCTS_MAX];
+    const int count = fsfm_roofline_products(&setup, &bytes, products);
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(products[i].name, "predictor1") != 0 || products[i].pass != FSFM_PASS_FORWARD) continue;
+        near(products[i].seconds, 4 * (B * 256 + 256 * 4096 + B * 4096), 1e-12);
+        found++;
+    }
+    assert_int_equal(found, 1);
+}
+
 /* Gigabytes of the same calculation: activations with all kept and with GELU and norms computed again, the
  * target's scratch, states. */
 static void test_memory(void **state)
@@ -204,7 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_recompute),       cmocka_unit_test(test_parts_and_products),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_whole_products),  cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

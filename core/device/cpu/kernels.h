@@ -99,8 +99,7 @@ typedef struct {
     void (*set_matrix)(int64_t count, int64_t first, int64_t last, void *matrix, const float *values);
     void (*get_matrix)(int64_t count, int64_t first, int64_t last, const void *matrix, float *values);
     void (*matrix_rest)(int64_t count, int64_t first, int64_t last, const void *matrix, fsfm_act *out);
-    /* Parameters [first, last) of the call's count. */
-    void (*adamw)(const fsfm_adamw_args *args, int64_t first, int64_t last);
+    void (*adamw)(const fsfm_adamw_args *args, int64_t piece);
 } fsfm_cpu_kernels;
 
 /* Those of the best set that this processor and oneDNN's limit (ONEDNN_MAX_CPU_ISA) allow, for precision;

@@ -23,14 +23,14 @@ static void adamw_piece(void *context, int64_t piece, int thread)
 {
     (void)thread;
     const optimizer_work *w = context;
-    w->cpu->kernels->adamw(w->adamw, piece * PIECE, piece_end(w, piece));
+    w->cpu->kernels->adamw(w->adamw, piece);
 }
 
 fsfm_status fsfm_cpu_adamw(fsfm_device *dev, const fsfm_adamw_args *args, fsfm_error *err)
 {
     (void)err;
-    optimizer_work w = {.cpu = fsfm_cpu(dev), .adamw = args, .count = args->count};
-    fsfm_thread_pool_run(w.cpu->pool, fsfm_cpu_pieces(w.count, PIECE), adamw_piece, &w);
+    optimizer_work w = {.cpu = fsfm_cpu(dev), .adamw = args};
+    fsfm_thread_pool_run(w.cpu->pool, args->count, adamw_piece, &w);
     return FSFM_OK;
 }
 

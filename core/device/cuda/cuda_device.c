@@ -147,6 +147,7 @@ static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_devi
     const int gpu = options->index % count;
     fsfm_cuda_device *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the device cuda:%d", gpu);
+    cuda->opened = cuda;
     cuda->queue.precision = options->precision;
     cuda->base = (fsfm_device){.ops = &cuda_ops,
                                .plugin = plugin,

@@ -14,6 +14,7 @@
 
 #define FSFM_CUDA_SHARED_BYTES ((size_t)163 << 10)   /* a block's, that kernels may use */
 #define FSFM_CUDA_WORKSPACE_BYTES ((size_t)32 << 20) /* of cublasLt */
+enum { FSFM_CUDA_PRODUCT_ALIGNMENT = 16 }; /* of pointers and rows, for cublasLt's fast algorithms */
 /* Uploads wait in a ring of segments, each as large as this; one is used again when the device is done with
  * it. All of them hold a micro-batch of 256 images of 224 pixels as bytes. */
 #define FSFM_CUDA_SEGMENT_BYTES ((size_t)4 << 20)
@@ -40,6 +41,7 @@ typedef struct {
 } fsfm_cuda_read;
 
 struct fsfm_cuda_plan;
+typedef struct fsfm_cuda_padding fsfm_cuda_padding;
 
 /* Products by cublasLt, each with what was found out at the first use of its shape. */
 enum { FSFM_CUDA_PLAN_LISTS = 256 };
@@ -48,6 +50,7 @@ typedef struct {
     cublasLtMatmulPreference_t preference;
     void *workspace;
     struct fsfm_cuda_plan *plans[FSFM_CUDA_PLAN_LISTS]; /* by hash of their shape */
+    fsfm_cuda_padding *padding;                         /* owned; the largest first */
     int slow_shapes;                                    /* that the kernel has to take */
     size_t slow_length;                                 /* of those that are named in base.slow_products */
 } fsfm_cuda_products;
@@ -72,6 +75,7 @@ typedef struct {
 
 struct fsfm_cuda_device {
     fsfm_device base;
+    fsfm_cuda_device *opened; /* the device itself; of whole, the one that it is a part of */
     fsfm_cuda_queue queue;
     fsfm_cuda_products products;
     fsfm_cuda_uploads uploads;
@@ -125,7 +129,8 @@ void fsfm_cuda_recorder_open(fsfm_cuda_device *cuda);
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_products_open(fsfm_cuda_device *cuda, fsfm_error *err);
 void fsfm_cuda_products_close(fsfm_cuda_device *cuda); /* also after a failed open */
-/* whole's products by the same library, with plans of its own; forget releases a device's plans alone. */
+/* whole's products by the same library, with plans and memory for copies of its own, which are what forget
+ * releases of a device. */
 void fsfm_cuda_products_share(const fsfm_cuda_device *cuda, fsfm_cuda_device *whole);
 void fsfm_cuda_products_forget(fsfm_cuda_device *cuda);
 /* fsfm_cuda_product() by cublasLt where it takes the shape and the pointers, else by the kernel. Where c is
@@ -133,6 +138,14 @@ void fsfm_cuda_products_forget(fsfm_cuda_device *cuda);
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
                                       fsfm_error *err);
+
+/* padded_product.c: fsfm_cuda_library_product() of matrices with widths that cublasLt does not take, by way
+ * of wider copies. Memory for them is made at the first use of a shape. */
+bool fsfm_cuda_wants_padding(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args);
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_padded_product(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
+                                     fsfm_error *err);
+void fsfm_cuda_padding_free(fsfm_cuda_device *cuda);
 
 /* linear.c */
 fsfm_status fsfm_cuda_linear(fsfm_device *dev, const fsfm_linear_args *args, fsfm_error *err);

@@ -66,6 +66,30 @@ typedef struct {
 } fsfm_cuda_product_args;
 cudaError_t fsfm_cuda_product(const fsfm_cuda_queue *queue, const fsfm_cuda_product_args *args);
 
+/* padding.cu. Matrices are in compute precision, or floats if is_float.
+ * to (padded_rows, padded_columns) = from (rows, columns), and zeros behind its rows and columns. to is
+ * aligned to 16 bytes in every row. */
+typedef struct {
+    const void *from;
+    int64_t rows, columns;
+    bool is_float;
+    void *to;
+    int64_t padded_rows, padded_columns;
+} fsfm_cuda_pad_args;
+cudaError_t fsfm_cuda_pad(const fsfm_cuda_queue *queue, const fsfm_cuda_pad_args *args);
+/* to (rows, columns) = the first of each row of from (.., padded_columns), which is aligned as above, + added
+ * (rows, columns), which may be NULL, or to. from_is_float: whatever to is. */
+typedef struct {
+    const void *from;
+    int64_t padded_columns;
+    bool from_is_float;
+    int64_t rows, columns;
+    const void *added;
+    bool is_float;
+    void *to;
+} fsfm_cuda_unpad_args;
+cudaError_t fsfm_cuda_unpad(const fsfm_cuda_queue *queue, const fsfm_cuda_unpad_args *args);
+
 /* attention.cu, attention_backward.cu */
 cudaError_t fsfm_cuda_attention(const fsfm_cuda_queue *queue, const fsfm_attention_args *args);
 cudaError_t fsfm_cuda_attention_backward(const fsfm_cuda_queue *queue,

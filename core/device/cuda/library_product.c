@@ -14,7 +14,7 @@
 
 #include "core/device/cuda/cuda_device.h"
 
-enum { ALIGNMENT = 16 }; /* of every pointer that cublasLt gets; what its fast algorithms need */
+enum { ALIGNMENT = FSFM_CUDA_PRODUCT_ALIGNMENT };
 
 /* What a plan is for. No padding that is not zero: compared as bytes. */
 typedef struct {
@@ -80,6 +80,7 @@ static void plan_free(plan *p)
 void fsfm_cuda_products_share(const fsfm_cuda_device *cuda, fsfm_cuda_device *whole)
 {
     whole->products = cuda->products;
+    whole->products.padding = NULL;
     memset(whole->products.plans, 0, sizeof whole->products.plans);
 }
 
@@ -92,6 +93,7 @@ void fsfm_cuda_products_forget(fsfm_cuda_device *cuda)
         }
         cuda->products.plans[i] = NULL;
     }
+    fsfm_cuda_padding_free(cuda);
 }
 
 void fsfm_cuda_products_close(fsfm_cuda_device *cuda)
@@ -118,29 +120,21 @@ static bool rounds_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_product_ar
     return args->bias && type_of(cuda, args->c_is_float) != CUDA_R_32F;
 }
 
-/* cublasLt's fast algorithms read 16 bytes at a time: */
+/* cublasLt's fast algorithms read 16 bytes at a time. Rows begin there, too: padded_product.c sees to it. */
 static bool are_aligned(const fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args)
 {
     return is_aligned(args->a) && is_aligned(args->b) && is_aligned(args->c) && is_aligned(args->added) &&
            (is_aligned(args->bias) || rounds_bias(cuda, args));
 }
 
-/* rows, too, have to begin there. */
-static bool fits(const fsfm_cuda_device *cuda, const shape *key)
-{
-    const int64_t step = ALIGNMENT / (int64_t)cuda->base.act_bytes;
-    const int64_t a_columns = key->a_transposed ? key->M : key->K,
-                  b_columns = key->b_transposed ? key->K : key->N;
-    return key->is_aligned && a_columns % step == 0 && b_columns % step == 0 && key->N % step == 0;
-}
-
 /* For people, who would wonder where the time goes. */
 static void note_slow(fsfm_cuda_device *cuda, const shape *key)
 {
     enum { NAMED = 3 };
-    fsfm_cuda_products *products = &cuda->products;
-    char *text = cuda->base.slow_products + products->slow_length;
-    const size_t room = sizeof cuda->base.slow_products - products->slow_length;
+    fsfm_device *told = &cuda->opened->base;
+    fsfm_cuda_products *products = &cuda->opened->products;
+    char *text = told->slow_products + products->slow_length;
+    const size_t room = sizeof told->slow_products - products->slow_length;
     if (++products->slow_shapes > NAMED) {
         snprintf(text, room, " and %d more", products->slow_shapes - NAMED);
         return;
@@ -221,7 +215,7 @@ static fsfm_status plan_make(fsfm_cuda_device *cuda, const shape *key, plan **ou
     plan *p = calloc(1, sizeof *p);
     if (!p) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a product's plan");
     p->key = *key;
-    const fsfm_status st = fits(cuda, key) ? describe(cuda, p, err) : FSFM_OK;
+    const fsfm_status st = key->is_aligned ? describe(cuda, p, err) : FSFM_OK;
     if (st != FSFM_OK) {
         plan_free(p);
         return st;
@@ -293,6 +287,7 @@ fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_pr
                                       fsfm_error *err)
 {
     plan *p = NULL;
+    if (fsfm_cuda_wants_padding(cuda, args)) return fsfm_cuda_padded_product(cuda, args, err);
     FSFM_TRY(plan_find(cuda, args, &p, err));
     if (p->is_usable) return run(cuda, p, args, err);
     return fsfm_cuda_check(cuda, fsfm_cuda_product(&cuda->queue, args), "product", err);

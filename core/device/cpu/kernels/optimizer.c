@@ -73,33 +73,35 @@ ALWAYS_INLINE void move_target(void *target, bool is_matrix, float towards, vf p
     param_store(target, is_matrix, towards == 1.0f ? p : t + towards * (p - t), i, count);
 }
 
-ALWAYS_INLINE void adamw_of(const fsfm_adamw_args *args, bool is_matrix, int64_t first, int64_t last)
+ALWAYS_INLINE void adamw_of(const fsfm_adamw_args *args, const fsfm_adamw_piece *piece, bool is_matrix)
 {
-    const int64_t count = args->count;
-    const float scale = (float)args->grad_scale, eps = (float)args->eps;
-    const float keep1 = (float)(1.0 - args->beta1), beta2 = (float)args->beta2,
-                keep2 = (float)(1.0 - args->beta2);
-    const float shrink = (float)(1.0 - args->lr * args->decay), step = (float)(args->lr / args->correction1);
-    const float towards = (float)(1.0 - args->momentum), root2 = 1.0f / (float)sqrt(args->correction2);
-    for (int64_t i = first; i < last; i += VW) {
-        const vf g = scale * vf_load_at(args->grads, i, count);
-        vf m = vf_load_at(args->m, i, count);
-        m += keep1 * (g - m);
-        const vf v =
-            rounded(beta2 * act_load_at(args->v, i, count) + keep2 * g * g, args->t, args->first + i);
-        vf_store_at(args->m, m, i, count);
-        act_store_at(args->v, v, i, count);
-        const vf old = param_load(args->params, is_matrix, i, count),
-                 p = shrink * old - step * (m / (vf_sqrt(v) * root2 + eps));
-        param_store(args->params, is_matrix, p, i, count);
-        if (args->target) move_target(args->target, is_matrix, towards, p, i, count);
+    const fsfm_adamw_numbers n = *args->numbers;
+    const float shrink = piece->is_decayed ? n.shrink : 1.0f;
+    const int64_t tensor = piece->tensor, count = piece->count,
+                  last = count - piece->first < FSFM_ADAMW_PIECE ? count : piece->first + FSFM_ADAMW_PIECE;
+    const float *grads = args->grads + tensor;
+    float *params = (float *)args->params + tensor, *m_at = args->m + tensor;
+    float *target = piece->has_target ? (float *)args->target + tensor : NULL;
+    act *v_at = (act *)args->v + tensor;
+    for (int64_t i = piece->first; i < last; i += VW) {
+        const vf g = n.scale * vf_load_at(grads, i, count);
+        vf m = vf_load_at(m_at, i, count);
+        m += n.keep1 * (g - m);
+        const vf v = rounded(n.beta2 * act_load_at(v_at, i, count) + n.keep2 * g * g, n.t, tensor + i);
+        vf_store_at(m_at, m, i, count);
+        act_store_at(v_at, v, i, count);
+        const vf old = param_load(params, is_matrix, i, count),
+                 p = shrink * old - n.step * (m / (vf_sqrt(v) * n.root2 + n.eps));
+        param_store(params, is_matrix, p, i, count);
+        if (target) move_target(target, is_matrix, n.towards, p, i, count);
     }
 }
 
-void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t first, int64_t last)
+void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t piece)
 {
-    if (args->is_matrix)
-        adamw_of(args, true, first, last);
+    const fsfm_adamw_piece *at = &args->pieces[piece];
+    if (at->is_matrix)
+        adamw_of(args, at, true);
     else
-        adamw_of(args, false, first, last);
+        adamw_of(args, at, false);
 }

@@ -39,6 +39,6 @@ double KERNEL(dot)(int64_t count, const float *x, const float *y);
 void KERNEL(set_matrix)(int64_t count, int64_t first, int64_t last, void *matrix, const float *values);
 void KERNEL(get_matrix)(int64_t count, int64_t first, int64_t last, const void *matrix, float *values);
 void KERNEL(matrix_rest)(int64_t count, int64_t first, int64_t last, const void *matrix, fsfm_act *out);
-void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t first, int64_t last);
+void KERNEL(adamw)(const fsfm_adamw_args *args, int64_t piece);
 
 #endif
