@@ -60,6 +60,11 @@ typedef struct {
                      const fsfm_cpu_block *block, const void *packed);
 } fsfm_cpu_turned;
 
+/* Heads of one image, next to each other: [first, first + count). */
+typedef struct {
+    int64_t image, first, count;
+} fsfm_cpu_heads;
+
 typedef struct {
     const char *name;
     size_t act_bytes; /* of a number in compute precision, fsfm_act */
@@ -75,10 +80,10 @@ typedef struct {
     /* For those whose left factor is transposed; NULL: they are products as others are. */
     const fsfm_cpu_turned *turned;
 
-    /* One head of one image; scratch holds attention_scratch_bytes, aligned to 64. */
+    /* scratch holds attention_scratch_bytes, aligned to 64. */
     size_t (*attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
-    void (*attention)(const fsfm_attention_args *args, int64_t image, int64_t head, void *scratch);
-    void (*attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head,
+    void (*attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch);
+    void (*attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
                                void *scratch);
 
     void (*to_act)(int64_t count, const float *x, fsfm_act *out);

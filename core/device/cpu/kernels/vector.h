@@ -190,4 +190,20 @@ ALWAYS_INLINE vf vf_exp(vf x)
     return (vf)((vi)(p * power) & ~(vi)(x < lowest));
 }
 
+/* log(x) to 2e-7 for normal x > 0, NaN for NaN and infinity. x = 2^n m, m from 1 / sqrt 2 to sqrt 2, and with
+ * s = (m - 1) / (m + 1): log(m) = 2 (s + s^3 / 3 + s^5 / 5 + ...). */
+ALWAYS_INLINE vf vf_log(vf x)
+{
+    const float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const int32_t half_root = 0x3F3504F3; /* 1 / sqrt 2 */
+    const vi power = ((vi)x - half_root) >> 23;
+    const vf n = __builtin_convertvector(power, vf), m = (vf)((vi)x - (power << 23));
+    const vf s = (m - 1.0f) / (m + 1.0f), z = s * s;
+    vf p = vf_set(2.0f / 9.0f);
+    p = p * z + 2.0f / 7.0f;
+    p = p * z + 2.0f / 5.0f;
+    p = p * z + 2.0f / 3.0f;
+    return n * ln2_high + (2.0f * s + (s * z * p + n * ln2_low)) + (x - x);
+}
+
 #endif

@@ -53,6 +53,21 @@ ALWAYS_INLINE vf multiply_add(vf sum, vu a, vu b)
 #endif
 }
 
+#if defined FSFM_BF16
+
+/* VW pairs, of a number of the lower half of 2 VW and one of the upper. */
+ALWAYS_INLINE vu words_paired(__m512i halves)
+{
+#define PAIR(i) (i), VW + (i)
+    static const uint16_t order[2 * VW] __attribute__((aligned(64))) = {
+        PAIR(0), PAIR(1), PAIR(2),  PAIR(3),  PAIR(4),  PAIR(5),  PAIR(6),  PAIR(7),
+        PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15)};
+#undef PAIR
+    return (vu)_mm512_permutexvar_epi16(_mm512_load_si512(order), halves);
+}
+
+#endif
+
 /* Numbers i .. i + VW - 1 of a row, as words along it. */
 ALWAYS_INLINE void words_along(word *row, int64_t i, vf x)
 {
@@ -63,9 +78,7 @@ ALWAYS_INLINE void words_along(word *row, int64_t i, vf x)
 ALWAYS_INLINE vu words_across(vf even, vf odd)
 {
 #if defined FSFM_BF16
-    const __m512i lower = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    const __m512i upper = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    return (vu)_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16));
+    return words_paired((__m512i)_mm512_cvtne2ps_pbh(odd, even));
 #else
     (void)odd;
     return (vu)even;
@@ -76,14 +89,8 @@ ALWAYS_INLINE vu words_across(vf even, vf odd)
 ALWAYS_INLINE vu words_zip(const act *even, const act *odd)
 {
 #if defined FSFM_BF16
-#define PAIR(i) (i), VW + (i)
-    static const uint16_t order[2 * VW] __attribute__((aligned(64))) = {
-        PAIR(0), PAIR(1), PAIR(2),  PAIR(3),  PAIR(4),  PAIR(5),  PAIR(6),  PAIR(7),
-        PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15)};
-#undef PAIR
     const __m512i lower = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i_u *)even));
-    const __m512i both = _mm512_inserti64x4(lower, _mm256_loadu_si256((const __m256i_u *)odd), 1);
-    return (vu)_mm512_permutexvar_epi16(_mm512_load_si512(order), both);
+    return words_paired(_mm512_inserti64x4(lower, _mm256_loadu_si256((const __m256i_u *)odd), 1));
 #else
     (void)odd;
     return (vu)vf_load(even);

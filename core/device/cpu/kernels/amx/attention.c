@@ -199,7 +199,7 @@ static void pack(const head *h, const fsfm_attention_args *args, int64_t image, 
     pair_rows(&h->key, &h->channel, h->rows, h->v_pairs);
 }
 
-void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t head_index, void *scratch)
+static void attend(const fsfm_attention_args *args, int64_t image, int64_t head_index, void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, scratch, &used);
@@ -219,4 +219,9 @@ void KERNEL(attention)(const fsfm_attention_args *args, int64_t image, int64_t h
         finish_block(&h, block, out, C, log_sum);
     }
     tiles_end();
+}
+
+void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch)
+{
+    for (int64_t i = 0; i < heads->count; i++) attend(args, heads->image, heads->first + i, scratch);
 }

@@ -243,8 +243,8 @@ static void put_dq(const head *h, act *dq, int64_t stride)
         }
 }
 
-void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_t image, int64_t head_index,
-                                void *scratch)
+static void attend_backward(const fsfm_attention_backward_args *args, int64_t image, int64_t head_index,
+                            void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, scratch, &used);
@@ -259,4 +259,10 @@ void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, int64_
     }
     put_dq(&h, (act *)args->dq + image * args->Tq * args->q_stride + channel, args->q_stride);
     tiles_end();
+}
+
+void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
+                                void *scratch)
+{
+    for (int64_t i = 0; i < heads->count; i++) attend_backward(args, heads->image, heads->first + i, scratch);
 }

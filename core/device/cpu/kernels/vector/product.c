@@ -43,16 +43,6 @@ size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_bloc
     return (size_t)(PANEL * words + left) * sizeof(word);
 }
 
-static void pack_panel(const fsfm_cpu_product *p, const depth_chunk *depth, int64_t column, int64_t columns,
-                       int64_t width, word *out)
-{
-    const act *b = p->b;
-    if (p->b_transposed)
-        pack_turned(b + column * p->K, p->K, columns, width, out);
-    else
-        pack_down(b + column, p->N, columns, width, 0, depth, out);
-}
-
 static left_factor pack_strips(const fsfm_cpu_product *p, const fsfm_cpu_block *block,
                                const depth_chunk *depth, word *out)
 {
@@ -86,7 +76,8 @@ typedef struct {
     const float *bias; /* of its first column; NULL in all chunks but the first */
     const void *added;
     int64_t column, columns, width;
-    const word *b; /* (words, width) */
+    const word *b; /* (words, width), b_row words apart */
+    int64_t b_row;
 } panel;
 
 /* Whole vectors of c = start + a b (+ added); start: of one row, NULL for zeros. */
@@ -194,19 +185,18 @@ static void slope_tile(const panel *n, int64_t row, int64_t rows)
      p->active ? (act *)p->active + first : NULL);
 }
 
-/* What a tile will read, and write by less than a cache line at a time, while the sums are computed. Inlined,
- * as gcc 12 takes a function that only prefetches for one without effect. */
+/* What a tile will read and write, while the sums are computed. Inlined, as gcc 12 takes a function that only
+ * prefetches for one without effect. */
 ALWAYS_INLINE void prefetch_tile(const panel *n, int64_t row, int64_t rows)
 {
     const fsfm_cpu_product *p = n->product;
     const int64_t number_bytes = p->c_is_float ? sizeof(float) : sizeof(act);
-    const bool writes = VW * number_bytes < LINE;
     for (int64_t i = 0; i < rows; i++) {
         const int64_t first = (row + i) * p->N + n->column;
-        if (writes) prefetch_row((char *)p->c + first * number_bytes, n->columns * number_bytes);
+        prefetch_row((char *)p->c + first * number_bytes, n->columns * number_bytes);
         if (n->added) prefetch_row((const char *)n->added + first * number_bytes, n->columns * number_bytes);
         if (p->hidden) prefetch_row((const act *)p->hidden + first, n->columns * number_bytes);
-        if (writes && p->active) prefetch_row((act *)p->active + first, n->columns * number_bytes);
+        if (p->active) prefetch_row((act *)p->active + first, n->columns * number_bytes);
     }
 }
 
@@ -218,13 +208,31 @@ static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const le
     for (int64_t i = 0; i < block->rows; i += MR) {
         const int64_t row = block->row + i, rows = block->rows - i < MR ? block->rows - i : MR;
         const word *a = left->a + i / STRIP * left->strip + i % STRIP * left->row;
-        tile t = {.factors = {words, a, left->row, left->step, n->b, n->width}};
+        tile t = {.factors = {words, a, left->row, left->step, n->b, n->b_row}};
         prefetch_tile(n, row, rows);
         if (is_direct)
             direct_tile(n, row, rows, &t);
         else
             indirect_tile(n, row, rows, &t);
         if (p->hidden) slope_tile(n, row, rows);
+    }
+}
+
+/* Points n at its part of the right factor: packed, but where words lie as tiles read them already and a
+ * large left factor is packed in any case, which then reads the right one from its place at no loss. */
+static void set_right_factor(panel *n, const depth_chunk *depth, word *packed)
+{
+    const fsfm_cpu_product *p = n->product;
+    const act *b = p->b;
+    n->b = packed;
+    n->b_row = n->width;
+    if (p->b_transposed) {
+        pack_turned(b + n->column * p->K, p->K, n->columns, n->width, packed);
+    } else if (PER_WORD == 1 && p->a_transposed && n->width == n->columns) {
+        n->b = (const word *)(const void *)(b + depth->first * p->N + n->column);
+        n->b_row = p->N;
+    } else {
+        pack_down(b + n->column, p->N, n->columns, n->width, 0, depth, packed);
     }
 }
 
@@ -238,14 +246,13 @@ void KERNEL(product)(const fsfm_cpu_product *p, const fsfm_cpu_block *block, voi
         const left_factor left = left_of(p, block, &depth, left_scratch);
         for (int64_t done = 0; done < block->columns; done += PANEL) {
             const int64_t columns = block->columns - done < PANEL ? block->columns - done : PANEL;
-            const panel n = {.product = p,
-                             .bias = first == 0 && p->bias ? p->bias + block->column + done : NULL,
-                             .added = first > 0 ? p->c : p->added,
-                             .column = block->column + done,
-                             .columns = columns,
-                             .width = (columns + VW - 1) / VW * VW,
-                             .b = packed};
-            pack_panel(p, &depth, n.column, columns, n.width, packed);
+            panel n = {.product = p,
+                       .bias = first == 0 && p->bias ? p->bias + block->column + done : NULL,
+                       .added = first > 0 ? p->c : p->added,
+                       .column = block->column + done,
+                       .columns = columns,
+                       .width = (columns + VW - 1) / VW * VW};
+            set_right_factor(&n, &depth, packed);
             multiply_panel(&n, block, &left, depth.words);
         }
     }

@@ -30,19 +30,30 @@ ALWAYS_INLINE vf scores_at(const softmax_keys *keys, const float *p, int64_t t)
     return vf_load(p + t) * keys->scale + vf_load(keys->bias + t);
 }
 
-/* p_rows = act_exp(scores - largest); sum gets the total. Returns the largest. */
-static inline float softmax_row(const softmax_keys *keys, const float *p, word *p_rows, float *sum)
+/* Rows whose softmax is taken at once: what each waits for, the others fill. */
+enum { SOFTMAX_ROWS = 2 };
+
+/* p_rows (rows, Pw) = act_exp(scores - largest) of p (rows, Tp), with the largest score and the total of each
+ * row. */
+ALWAYS_INLINE void softmax_rows(const int rows, const softmax_keys *keys, const float *p, word *p_rows,
+                                int64_t Pw, float *largest, float *total)
 {
-    vf most = vf_set(-INFINITY), total = {0};
-    for (int64_t t = 0; t < keys->Tp; t += VW) most = vf_max(most, scores_at(keys, p, t));
-    const float largest = vf_largest(most);
-    for (int64_t t = 0; t < keys->Tp; t += VW) {
-        const vf e = act_exp(scores_at(keys, p, t) - largest);
-        words_along(p_rows, t, e);
-        total += e;
+    vf most[SOFTMAX_ROWS], sum[SOFTMAX_ROWS];
+    UNROLL for (int i = 0; i < rows; i++) most[i] = vf_set(-INFINITY);
+    for (int64_t t = 0; t < keys->Tp; t += VW)
+        UNROLL for (int i = 0; i < rows; i++) most[i] = vf_max(most[i], scores_at(keys, p + i * keys->Tp, t));
+    UNROLL for (int i = 0; i < rows; i++)
+    {
+        largest[i] = vf_largest(most[i]);
+        sum[i] = (vf){0};
     }
-    *sum = vf_total(total);
-    return largest;
+    for (int64_t t = 0; t < keys->Tp; t += VW) UNROLL for (int i = 0; i < rows; i++)
+        {
+            const vf e = act_exp(scores_at(keys, p + i * keys->Tp, t) - largest[i]);
+            words_along(p_rows + i * Pw, t, e);
+            sum[i] += e;
+        }
+    UNROLL for (int i = 0; i < rows; i++) total[i] = vf_total(sum[i]);
 }
 
 static inline float dot_row(const act *x, const act *y, int64_t D)
