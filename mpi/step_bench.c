@@ -192,24 +192,17 @@ static fsfm_status keep_profile(const bench *b, fsfm_step_bench *out, fsfm_error
     return FSFM_OK;
 }
 
-static void note_rss(int64_t *most, uint64_t bytes)
-{
-    if ((int64_t)bytes > *most) *most = (int64_t)bytes;
-}
-
-/* Step and peaks by turns, as the machine may have others to serve. The peaks take memory of their own: what
- * a step takes is read off before the first, and whenever they have given theirs back. */
+/* Step and peaks by turns, as the machine may have others to serve. The peaks take memory of their own, some
+ * of it for good, as the library's code: what a step takes is read off before the first. */
 static fsfm_status time_all(bench *b, fsfm_step_bench *out, fsfm_error *err)
 {
     double warm_s = 0;
-    int64_t rss = 0;
     for (int64_t s = 0; s < b->setup->warmup; s++) FSFM_TRY(time_step(b, &warm_s, err));
-    note_rss(&rss, fsfm_environment_peak_rss_bytes());
+    int64_t rss = (int64_t)fsfm_environment_peak_rss_bytes();
     if (b->profile) fsfm_profile_reset(b->profile);
     FSFM_TRY(measure_peaks(b, &out->peaks, err));
     for (int64_t s = 0; s < b->setup->steps; s++) {
         FSFM_TRY(time_step(b, &out->step_s[s], err));
-        note_rss(&rss, fsfm_environment_rss_bytes());
         FSFM_TRY(measure_peaks(b, &out->peaks, err));
     }
     fsfm_comm_max_i64(b->train.comm, &rss, 1);
