@@ -5,10 +5,8 @@
 . "$SOURCE/tests/support/runs.sh"
 [ -e "${FSFM_NCCL_LIBRARY:-/none}" ] || { echo 'no nccl.h here: there is no stand-in for NCCL' && exit 77; }
 precision=${FSFM_TEST_PRECISION:-fp32}
-make_data 16
-"$FSFM" pack "$work/faces" "$work/small" --size 64 >/dev/null || fail "pack"
-exact=("${small[@]}" data.path="$work/small" model.img_size=64 train.precision="$precision" train.global_batch=8
-    train.max_steps=2 run.device=cuda) # what start() runs
+make_small_data 16
+exact=("${small[@]}" train.precision="$precision" train.global_batch=8 train.max_steps=2 run.device=cuda) # what start() runs
 way() { # RUN
     sed -n 's/^batch .* reduction: //p' "$work/$1.log"
 }

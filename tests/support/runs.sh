@@ -17,6 +17,13 @@ make_data() { # COUNT
         fail "synth, pack"
     small+=(data.path="$work/data")
 }
+# The same with images of 16 patches and not 196, for steps on an emulated GPU; and without the look for slow ranks, whose
+# products are made for GPUs.
+make_small_data() { # COUNT
+    make_data "$1"
+    "$FSFM" pack "$work/faces" "$work/small" --size 64 >/dev/null || fail "pack"
+    small+=(data.path="$work/small" model.img_size=64 run.health=off)
+}
 # The records of a kind, without what is measured in time.
 records() { # RUN KIND
     grep "\"kind\": \"$2\"" "$work/$1/metrics.jsonl" |
