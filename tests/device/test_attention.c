@@ -50,13 +50,10 @@ static fsfm_attention_args forward_args(const device_case *c, const ref_heads *h
                                  .log_sum = log_sum ? log_sum->dev : NULL};
 }
 
-/* Runs both ways and checks; what gradient holds where nothing is set has to stay. */
-static void check_both_ways(device_case *c, const ref_heads *h, const parts *x, const parts *gradient)
+/* out and log_sum, and from them and dout the gradient. */
+static void run_both_ways(device_case *c, const ref_heads *h, const parts *x, const case_array *out,
+                          const case_array *log_sum, const case_array *dout, const parts *gradient)
 {
-    const int64_t values = h->B * h->Tq * h->H * h->D;
-    const case_array *dout = case_random(c, CASE_ACTS, values, 1.0);
-    case_array *out = case_output(c, CASE_ACTS, values),
-               *log_sum = case_output(c, CASE_FLOATS, h->B * h->H * h->Tq);
     const fsfm_attention_args args = forward_args(c, h, x, out, log_sum);
     const fsfm_attention_backward_args backward = {.B = args.B,
                                                    .Tq = args.Tq,
@@ -77,6 +74,16 @@ static void check_both_ways(device_case *c, const ref_heads *h, const parts *x, 
                                                    .dv = case_at(c, gradient->kv, gradient->v)};
     assert_ok(c->dev->ops->attention(c->dev, &args, &c->err), &c->err);
     assert_ok(c->dev->ops->attention_backward(c->dev, &backward, &c->err), &c->err);
+}
+
+/* Runs both ways and checks; what gradient holds where nothing is set has to stay. */
+static void check_both_ways(device_case *c, const ref_heads *h, const parts *x, const parts *gradient)
+{
+    const int64_t values = h->B * h->Tq * h->H * h->D;
+    const case_array *dout = case_random(c, CASE_ACTS, values, 1.0);
+    case_array *out = case_output(c, CASE_ACTS, values),
+               *log_sum = case_output(c, CASE_FLOATS, h->B * h->H * h->Tq);
+    run_both_ways(c, h, x, out, log_sum, dout, gradient);
     if (c->dev->threads > 1) return;
     const ref_qkv x_want = wanted(x), gradient_want = wanted(gradient);
     case_squares(gradient->q);
@@ -142,35 +149,78 @@ static void queries_may_be_few_or_many(void **state)
                      (const int64_t[]){lengths[i][0], widths[k], 2, 2, k % 2 ? 1 : 20, lengths[i][1]});
 }
 
-/* T - 1 + m tokens whose last m are equal, and one of multiplicity m in their place, against the reference
- * of the former. */
+/* LONG tokens whose last COPIES are equal, and FEW of which the last stands for these: one has to give what
+ * the reference gives of the other. */
+enum { COPIES = 4, FEW = 9, LONG = FEW - 1 + COPIES };
+static const ref_heads few_heads = {1, FEW, FEW, 2, 12, COPIES, 72, 72},
+                       long_heads = {1, LONG, LONG, 2, 12, 1, 72, 72};
+
+/* An array of rows for LONG tokens, from one for FEW. */
+static case_array *with_copies(device_case *c, const case_array *few, int64_t row)
+{
+    float *values = case_download(c, few), *copied = malloc((size_t)(LONG * row) * sizeof *copied);
+    assert_non_null(copied);
+    for (int64_t t = 0; t < LONG; t++)
+        memcpy(copied + t * row, values + (t < FEW ? t : FEW - 1) * row, (size_t)row * sizeof *copied);
+    case_array *out = case_given(c, CASE_ACTS, copied, LONG * row);
+    free(values);
+    free(copied);
+    return out;
+}
+
 static void multiplicity_stands_for_copies(void **state)
 {
     (void)state;
-    enum { T = 9, COPIES = 4, LONG = T - 1 + COPIES, H = 2, D = 12, C = H * D };
+    const int64_t C = few_heads.H * few_heads.D;
     device_case c;
     case_begin(&c, 2, 9);
-    const ref_heads once = {1, T, T, H, D, COPIES, 3 * C, 3 * C},
-                    all = {1, LONG, LONG, H, D, 1, 3 * C, 3 * C};
-    const parts x = parts_of_one(&once, case_random(&c, CASE_ACTS, T * 3 * C, 1.0));
-    float copied[LONG * 3 * C], *values = case_download(&c, x.q);
-    for (int t = 0; t < LONG; t++)
-        memcpy(copied + t * 3 * C, values + (t < T ? t : T - 1) * 3 * C, 3 * C * sizeof(float));
-    const parts all_x = parts_of_one(&all, case_given(&c, CASE_ACTS, copied, LONG * 3 * C));
-    case_array *out = case_output(&c, CASE_ACTS, T * C), *all_out = case_output(&c, CASE_ACTS, LONG * C);
-    const fsfm_attention_args args = forward_args(&c, &once, &x, out, NULL),
-                              all_args = forward_args(&c, &all, &all_x, all_out, NULL);
+    const parts x = parts_of_one(&few_heads, case_random(&c, CASE_ACTS, FEW * 3 * C, 1.0)),
+                long_x = parts_of_one(&long_heads, with_copies(&c, x.q, 3 * C));
+    case_array *out = case_output(&c, CASE_ACTS, FEW * C), *long_out = case_output(&c, CASE_ACTS, LONG * C);
+    const fsfm_attention_args args = forward_args(&c, &few_heads, &x, out, NULL),
+                              long_args = forward_args(&c, &long_heads, &long_x, long_out, NULL);
     assert_ok(c.dev->ops->attention(c.dev, &args, &c.err), &c.err);
-    assert_ok(c.dev->ops->attention(c.dev, &all_args, &c.err), &c.err);
-    const ref_qkv want = wanted(&all_x);
-    ref_attention(&all, &want, all_out->want, NULL, case_squares(all_out));
-    memcpy(out->want, all_out->want, T * C * sizeof(double));
+    assert_ok(c.dev->ops->attention(c.dev, &long_args, &c.err), &c.err);
+    const ref_qkv want = wanted(&long_x);
+    ref_attention(&long_heads, &want, long_out->want, NULL, case_squares(long_out));
+    memcpy(out->want, long_out->want, (size_t)(FEW * C) * sizeof(double));
     /* One term of weight m p for m of weight p has m times their squares. */
     double *squares = case_squares(out);
-    for (int i = 0; i < T * C; i++) squares[i] = COPIES * all_out->squares[i];
-    case_check(&c, all_out, "out with copies", 0.0, 1e-6);
+    for (int64_t i = 0; i < FEW * C; i++) squares[i] = COPIES * long_out->squares[i];
+    case_check(&c, long_out, "out with copies", 0.0, 1e-6);
     case_check(&c, out, "out with one of multiplicity", 0.0, 1e-6);
-    free(values);
+    case_end(&c);
+}
+
+/* The sum of copies' gradients is that of the token that stands for them, whose dout is the sum of theirs. */
+static void multiplicity_sums_gradients(void **state)
+{
+    (void)state;
+    const int64_t C = few_heads.H * few_heads.D;
+    device_case c;
+    case_begin(&c, 2, 10);
+    const parts x = parts_of_one(&few_heads, case_random(&c, CASE_ACTS, FEW * 3 * C, 1.0)),
+                long_x = parts_of_one(&long_heads, with_copies(&c, x.q, 3 * C)),
+                gradient = parts_of_one(&few_heads, case_output(&c, CASE_ACTS, FEW * 3 * C)),
+                long_gradient = parts_of_one(&long_heads, case_output(&c, CASE_ACTS, LONG * 3 * C));
+    const case_array *each = case_random(&c, CASE_ACTS, FEW * C, 1.0), *long_dout = with_copies(&c, each, C),
+                     *out = case_output(&c, CASE_ACTS, FEW * C),
+                     *log_sum = case_output(&c, CASE_FLOATS, few_heads.H * FEW);
+    float *dout = case_download(&c, each);
+    for (int64_t i = (FEW - 1) * C; i < FEW * C; i++) dout[i] *= COPIES;
+    run_both_ways(&c, &few_heads, &x, out, log_sum, case_given(&c, CASE_ACTS, dout, FEW * C), &gradient);
+    case_squares(long_gradient.q);
+    const ref_qkv long_want = wanted(&long_x), want = wanted(&long_gradient),
+                  squares = squares_of(&long_gradient);
+    ref_attention_backward(&long_heads, &long_want, long_dout->want, &want, &squares);
+    case_squares(gradient.q);
+    for (int64_t i = 0; i < LONG * 3 * C; i++) {
+        const int64_t to = i < FEW * 3 * C ? i : i % (3 * C) + (FEW - 1) * 3 * C;
+        gradient.q->want[to] += long_gradient.q->want[i];
+        gradient.q->squares[to] += COPIES * long_gradient.q->squares[i];
+    }
+    case_check(&c, gradient.q, "gradients with one of multiplicity", 2e-6, 1e-5);
+    free(dout);
     case_end(&c);
 }
 
@@ -220,8 +270,8 @@ static void nan_comes_through(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attention_is_the_references), cmocka_unit_test(queries_may_be_few_or_many),
-        cmocka_unit_test(multiplicity_stands_for_copies), cmocka_unit_test(large_scores_are_no_trouble),
-        cmocka_unit_test(nan_comes_through)};
+        cmocka_unit_test(attention_is_the_references),    cmocka_unit_test(queries_may_be_few_or_many),
+        cmocka_unit_test(multiplicity_stands_for_copies), cmocka_unit_test(multiplicity_sums_gradients),
+        cmocka_unit_test(large_scores_are_no_trouble),    cmocka_unit_test(nan_comes_through)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Opening, and what is allocated: nothing by a step once its shapes were seen. */
+ * Opening; the device's face in fp32; and what is allocated: nothing by a step once its shapes were seen. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/support/device_case.h"
+#include "tests/support/reference_ops.h"
 
 #if defined __SANITIZE_ADDRESS__
 #define COUNTS_ALLOCATIONS 0 /* the sanitizer has an allocator of its own */
@@ -213,6 +214,48 @@ static void any_index_is_a_gpu(void **state)
     }
 }
 
+/* In bf16 a product by the device, then one of the same shape by its whole: of floats, and of what the device
+ * has made before. sizes: N, Cin, Cout */
+static void whole_case(device_case *c, const int64_t *sizes)
+{
+    const int64_t N = sizes[0], Cin = sizes[1], Cout = sizes[2];
+    fsfm_device *whole = c->dev->whole;
+    case_array *x = case_random(c, CASE_FLOATS, N * Cin, 1.0), *out = case_output(c, CASE_FLOATS, N * Cout);
+    const case_array *weight = case_random(c, CASE_FLOATS, Cout * Cin, 1.0),
+                     *bias = case_random(c, CASE_FLOATS, Cout, 1.0),
+                     *added = case_random(c, CASE_ACTS, N * Cin, 1.0);
+    const fsfm_linear_args rounded = {.N = N,
+                                      .Cin = Cin,
+                                      .Cout = Cout,
+                                      .x = added->dev,
+                                      .weight = case_random(c, CASE_WEIGHTS, Cout * Cin, 1.0)->dev,
+                                      .bias = bias->dev,
+                                      .out = case_output(c, CASE_ACTS, N * Cout)->dev};
+    const fsfm_linear_args args = {.N = N,
+                                   .Cin = Cin,
+                                   .Cout = Cout,
+                                   .x = x->dev,
+                                   .weight = weight->dev,
+                                   .bias = bias->dev,
+                                   .out = out->dev};
+    assert_int_equal(whole->precision, FSFM_PRECISION_FP32);
+    assert_int_equal(whole->act_bytes, sizeof(float));
+    assert_ptr_equal(whole->whole, whole);
+    assert_ok(c->dev->ops->linear(c->dev, &rounded, &c->err), &c->err);
+    assert_ok(c->dev->ops->add_act(c->dev, N * Cin, added->dev, x->dev, &c->err), &c->err);
+    assert_ok(whole->ops->linear(whole, &args, &c->err), &c->err);
+    for (int64_t i = 0; i < N * Cin; i++) x->want[i] = (double)(float)(x->want[i] + added->want[i]);
+    ref_linear(N, Cin, Cout, x->want, weight->want, bias->want, NULL, out->want);
+    case_check(c, out, "out", 1e-6, 1e-5);
+}
+
+static void whole_computes_in_fp32(void **state)
+{
+    (void)state;
+    case_run(whole_case, (const int64_t[]){33, 24, 40});
+    case_run(whole_case, (const int64_t[]){5, 7, 3}); /* not for libraries of GPUs */
+}
+
 enum { B = 3, T = 37, H = 4, D = 12, C = H * D, N = B * T };
 
 /* What step() works on. Its numbers do not matter. */
@@ -391,6 +434,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_refused),
         cmocka_unit_test(auto_is_a_gpu_where_there_is_one),
         cmocka_unit_test(any_index_is_a_gpu),
+        cmocka_unit_test(whole_computes_in_fp32),
         cmocka_unit_test(steps_allocate_nothing),
 #if COUNTS_ALLOCATIONS
         cmocka_unit_test(memory_may_run_out)

@@ -11,7 +11,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_tree=$(cd "$here/../.." && pwd)
 build=$1
-compile_commands='' compiler_cxx='' libraries='' tests='' nccl_library='' # which build.sh sets
+compile_commands='' compiler_cxx='' libraries='' tests='' fsfm='' nccl_library='' # which build.sh sets
 # shellcheck source=/dev/null
 . "$build"
 plugin_folder=core/device/cuda
@@ -83,15 +83,14 @@ compile_unit() {
 
 # compile NAME VARIANT: with the fault, the plugin VARIANT (emulated, checked) or the test's program (program), NAME/VARIANT.so.
 compile() {
-    local mutant=$work/$1 variant=$2 object unit program link objects plugin_objects=${2}_objects
+    local mutant=$work/$1 variant=$2 object unit link objects plugin_objects=${2}_objects
     object=$mutant/$variant.o
     if [ "$variant" = program ]; then
         compile_unit "$1" "fsfm_$(basename "$(dirname "$(file_of "$1")")")" "$object" || return
-        program=$(path_of "$(cut -d ' ' -f 1 "$mutant/test")")
-        link=$(dirname "$program")/CMakeFiles/$(basename "$program").dir/link.txt
-        [ -e "$link" ] || { echo "no command links $program: not CMake's Makefiles?" && return 1; }
+        link=$(link_of "$(cut -d ' ' -f 1 "$mutant/test")")
+        [ -e "$link" ] || { echo "no command $link: not CMake's Makefiles?" && return 1; }
         # The object stands before the libraries, whose own is then not wanted.
-        (cd "$(dirname "$program")" && eval "$(sed "s: -o [^ ]* : -o '$mutant/program.so' '$object' :" "$link")")
+        (cd "${link%/CMakeFiles/*}" && eval "$(sed "s: -o [^ ]* : -o '$mutant/program.so' '$object' :" "$link")")
         return
     fi
     compile_unit "$1" "fsfm_cuda_$variant" "$object" || return
@@ -103,31 +102,39 @@ compile() {
 }
 
 path_of() { # PROGRAM
-    case $1 in emulation.*) echo "$tests/emulation/$1" ;; *) echo "$tests/$1" ;; esac
+    case $1 in golden) echo "$fsfm" ;; emulation.*) echo "$tests/emulation/$1" ;; *) echo "$tests/$1" ;; esac
+}
+
+link_of() { # PROGRAM: the file with the command that links it
+    case $1 in
+    golden) echo "$(dirname "$tests")/jobs/CMakeFiles/$(basename "$fsfm").dir/link.txt" ;;
+    *) echo "$(dirname "$(path_of "$1")")/CMakeFiles/$1.dir/link.txt" ;;
+    esac
 }
 
 # run_test PLUGIN PROGRAM OUTPUT TEST MODE...: a test of the table in a mode of the table; PROGRAM is another one for it, or
 # empty. 0: it passed, 1: it did not.
 run_test() {
-    local plugin=$1 other=$2 output=$3 program precision only ranks status order seed lazy='' protect='' launcher=() limit=$limit_s
-    read -r program precision only ranks <<<"$4"
+    local plugin=$1 other=$2 output=$3 name command precision only ranks status order seed lazy='' protect='' launcher=() limit=$limit_s
+    read -r name precision only ranks <<<"$4"
     read -r order seed <<<"${5#checker }"
     [ "$order" = lazy ] && lazy=1 protect=1 order=random
     [ "$order" = late ] && lazy=1 order=random
     [ -z "$ranks" ] || launcher=("$source_tree/tests/support/ranks.sh" "$ranks") limit=30 # who waits for another is found soon
-    program=${other:-$(path_of "$program")}
+    command=("${other:-$(path_of "$name")}")
+    [ "$name" != golden ] || command+=(verify "$source_tree/tests/golden/$only.h5" --device cuda --precision "$precision")
     { (cd "$work" && exec env FSFM_TEST_DEVICE=cuda FSFM_CUDA_PLUGIN="$plugin" FSFM_TEST_PRECISION="$precision" \
         FSFM_TEST_ONLY="$only" CMOCKA_TEST_ABORT=1 FSFM_EMULATION_ORDER="$order" FSFM_EMULATION_SEED="${seed:-1}" \
         FSFM_EMULATION_LAZY=$lazy FSFM_EMULATION_PROTECT=$protect FSFM_NCCL_LIBRARY="$nccl_library" \
-        timeout $limit "${launcher[@]}" "$program") >"$output" 2>&1; } 2>/dev/null # the shell's word on signals
+        timeout $limit "${launcher[@]}" "${command[@]}") >"$output" 2>&1; } 2>/dev/null # the shell's word on signals
     status=$?
     case $status in
     0 | 134) ;; # passed; cmocka gave up
     124) echo "emulated device: nothing within $limit s" >>"$output" ;;
     *) echo "the program ended with status $status" >>"$output" ;;
     esac
-    if [ $status = 0 ] && [ "$only" != '*' ] && ! grep -q ' 1 test(s) run' "$output"; then
-        echo "emulated device: no test $only in $program" >>"$output"
+    if [ $status = 0 ] && [ "$only" != '*' ] && ! grep -qE ' 1 test\(s\) run| on cuda:0 \(emulated\)' "$output"; then
+        echo "emulated device: no test $only in $name" >>"$output"
         return 2
     fi
     [ $status = 0 ]
@@ -140,7 +147,7 @@ variant_of() { # MODE
 # The line that says what was found.
 reason() { # OUTPUT
     local line
-    line=$(grep -m1 -oE 'emulated device: .*' "$1") || line=$(grep -m1 -oE '(got .*, want|.* differs from|.*other bits|[a-z_]+: cublasLt|cuda:[0-9] \(.*\): ).*' "$1") ||
+    line=$(grep -m1 -oE 'emulated device: .*' "$1") || line=$(grep -m1 -oE '(got .*, want|.* differs from|.*other bits|[a-z_]+: cublasLt|cuda:[0-9] \(.*\): |.*, FAIL ).*' "$1") ||
         line=$(grep -m1 -E '^\[ +(ERROR|LINE) ' "$1") || line=$(tail -n 1 "$1")
     line=${line#emulated device: } line=${line//"$source_tree/"/}
     # shellcheck disable=SC2001 # not a plain text

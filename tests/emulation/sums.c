@@ -8,6 +8,7 @@
 #include "mpi/reduce.h"
 #include "tests/support/check.h"
 #include "tests/support/device_choice.h"
+#include "tests/support/on_ranks.h"
 
 /* Five buckets of the least size, the last one short; pieces of backward end in the middle of them. */
 enum { COUNT = 4500, PIECE = 700, STEPS = 3, SLICES = 8 };
@@ -195,11 +196,6 @@ int main(void)
         cmocka_unit_test(by_nccl),     cmocka_unit_test(by_host),    cmocka_unit_test(by_mpi),
         cmocka_unit_test(by_the_tree), cmocka_unit_test(groups_end),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -5,10 +5,8 @@
 . "$SOURCE/tests/support/runs.sh"
 [ -e "${FSFM_NCCL_LIBRARY:-/none}" ] || { echo 'no nccl.h here: there is no stand-in for NCCL' && exit 77; }
 precision=${FSFM_TEST_PRECISION:-fp32}
-make_data 16
-"$FSFM" pack "$work/faces" "$work/small" --size 64 >/dev/null || fail "pack"
-exact=("${small[@]}" data.path="$work/small" model.img_size=64 train.precision="$precision" train.global_batch=8
-    train.max_steps=2 run.device=cuda) # what start() runs
+make_small_data 16
+exact=("${small[@]}" train.precision="$precision" train.global_batch=8 train.max_steps=2 run.device=cuda) # what start() runs
 way() { # RUN
     sed -n 's/^batch .* reduction: //p' "$work/$1.log"
 }
@@ -31,26 +29,7 @@ travels mpi2 "MPI on the GPU's memory"
 same_records host2 nccl2 train
 same_records host2 late2 train
 same_records host2 mpi2 train
-python3 - "$work" "$precision" <<'P' || fail "losses differ"
-import json, sys
-work, precision = sys.argv[1:]
-def train(name):
-    records = [json.loads(line) for line in open(f"{work}/{name}/metrics.jsonl")]
-    return [r for r in records if r["kind"] == "train"]
-want, bad = train("single"), 0
-for name in "nccl2", "nccl4":
-    got = train(name)
-    if len(got) != 2 or len(want) != 2:
-        sys.exit(f"{name}: {len(got)} steps, {len(want)} of one rank, expected 2")
-    for g, w in zip(got, want):
-        for key in "loss", "loss_rec_m", "loss_rec_fr", "loss_sim", "grad_norm":
-            error = abs(g[key] - w[key]) / max(abs(w[key]), 0.2)
-            limit = {"fp32": 3e-5, "bf16": 5e-2 if key == "grad_norm" else 2e-2}[precision]
-            if not error <= limit:
-                print(f"{name}, step {g['step']}: {key} {g[key]}, on one rank {w[key]}")
-                bad += 1
-sys.exit(bad > 0)
-P
+close_losses "$precision" 2 single nccl2 nccl4
 
 # Chosen is the first that every rank has, and the log says why not NCCL.
 run 2 auto

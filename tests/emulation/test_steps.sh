@@ -4,10 +4,10 @@
 # however late streams run: with accumulation, on two ranks, with exact sums, with the keys of all ranks, and with
 # evaluations, which take the place of what was brought to the device ahead.
 . "$SOURCE/tests/support/runs.sh"
-exact=("${small[@]}") # what start() runs
 precision=${FSFM_TEST_PRECISION:-fp32}
-make_data 40
-exact=("${small[@]}" train.precision="$precision" train.global_batch=8 train.micro_batch=2 train.max_steps=4 run.device=cuda)
+make_small_data 40
+exact=("${small[@]}" train.precision="$precision" train.global_batch=8 train.micro_batch=2 train.max_steps=4
+    run.device=cuda) # what start() runs
 late() { # SEED COMMAND...: streams as late as they may be, and memory that the host cannot touch
     FSFM_EMULATION_LAZY=1 FSFM_EMULATION_PROTECT=1 FSFM_EMULATION_ORDER=random FSFM_EMULATION_SEED=$1 "${@:2}"
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Gradients of the operations of a block: linear layers, GELU, layer norm, attention. */
+ * Gradients of the operations of a block: linear layers, GELU, layer norm, attention; and a product that
+ * reads weights whole. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/model/layers.h"
 #include "tests/support/device_case.h"
 #include "tests/support/reference_ops.h"
 #include "tests/support/slope.h"
@@ -220,10 +222,34 @@ static void attention_has_the_slope(void **state)
     for (size_t i = 0; i < sizeof other / sizeof *other; i++) check_attention(other[i], false);
 }
 
+/* Rounded weights alone would be off by 2^-9 of each term. */
+static void whole_weights_are_read(void **state)
+{
+    (void)state;
+    enum { N = 19, IN = 24, OUT = 72 };
+    device_case c;
+    float biases[OUT]; /* which a GPU may round */
+    for (int i = 0; i < OUT; i++) biases[i] = (float)(i % 9 - 4) / 4.0f;
+    case_begin(&c, 2, 11);
+    const case_array *x = case_random(&c, CASE_ACTS, N * IN, 1.0),
+                     *weight = case_random(&c, CASE_MATRIX, OUT * IN, 1.0),
+                     *bias = case_given(&c, CASE_FLOATS, biases, OUT),
+                     *rest = case_output(&c, CASE_ACTS, OUT * IN);
+    case_array *y = case_output(&c, CASE_ACTS, N * OUT);
+    const fsfm_linear layer = {
+        .w = {.weight.value = weight->dev, .bias.value = bias->dev}, .in = IN, .out = OUT};
+    assert_ok(fsfm_linear_whole_forward(c.dev, &layer, N, x->dev, rest->dev, y->dev, &c.err), &c.err);
+    ref_linear(N, IN, OUT, x->want, weight->want, bias->want, NULL, y->want);
+    /* The rest is rounded, and so is its product: each to 2^-9 of 2^-9 of the terms. */
+    case_check(&c, y, "y", 1e-5, c.is_bf16 ? 2e-4 : 1e-5);
+    case_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_has_the_slope), cmocka_unit_test(gelu_has_the_slope),
-        cmocka_unit_test(layernorm_has_the_slope), cmocka_unit_test(attention_has_the_slope)};
+        cmocka_unit_test(layernorm_has_the_slope), cmocka_unit_test(attention_has_the_slope),
+        cmocka_unit_test(whole_weights_are_read)};
     return case_skips() ? 77 : cmocka_run_group_tests_name("layers", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "mpi/alike.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 
 static fsfm_comm *comm;
 static int rank, ranks;
@@ -111,11 +112,6 @@ int main(void)
         cmocka_unit_test(ranks_in_a_row_are_one), cmocka_unit_test(a_text_that_ends_early_differs),
         cmocka_unit_test(long_texts_are_cut),     cmocka_unit_test(files_are_compared_by_their_bytes),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -8,6 +8,7 @@
 #include "mpi/bad_samples.h"
 #include "mpi/comm.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 
 static fsfm_comm *comm;
 static int rank, ranks;
@@ -189,11 +190,6 @@ int main(void)
         cmocka_unit_test(exchanges_with_a_neighbour),  cmocka_unit_test(sums_run_on_in_the_background),
         cmocka_unit_test(bad_samples_become_one_list), cmocka_unit_test(places_are_known),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -12,6 +12,7 @@
 #include "jobs/settings.h"
 #include "mpi/health_measure.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 #include "tests/support/small_dataset.h"
 
 static fsfm_comm *comm;
@@ -275,11 +276,6 @@ int main(void)
         cmocka_unit_test(a_run_warns_stops_or_does_not_look),
         cmocka_unit_test(the_share_of_sums_is_told),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, begin, end);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, begin, end};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "mpi/heartbeats.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 
 static fsfm_comm *comm;
 static int rank, ranks;
@@ -104,11 +105,6 @@ int main(void)
         cmocka_unit_test(listeners_hear_all_ranks),
         cmocka_unit_test(a_stack_comes_when_asked),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

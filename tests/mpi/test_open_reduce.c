@@ -6,6 +6,7 @@
 
 #include "mpi/reduce.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 #include "tests/support/plain_device.h"
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
@@ -128,11 +129,6 @@ int main(void)
         cmocka_unit_test(device_memory),
         cmocka_unit_test(exact_tree),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

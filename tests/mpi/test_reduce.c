@@ -10,6 +10,7 @@
 #include "mpi/node_sum.h"
 #include "mpi/reduce.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 #include "tests/support/plain_device.h"
 
 static fsfm_comm *comm;
@@ -268,11 +269,6 @@ int main(void)
         cmocka_unit_test(exact_is_one_tree),
         cmocka_unit_test(exact_refuses_what_it_cannot_do),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "mpi/shared_folder.h"
 #include "tests/support/check.h"
+#include "tests/support/on_ranks.h"
 
 static fsfm_comm *comm;
 static int rank, ranks;
@@ -95,11 +96,6 @@ int main(void)
         CASE(a_folder_of_ones_own_is_named),
         CASE(a_folder_that_is_not_there_is_named),
     };
-    fsfm_error err;
-    if (fsfm_comm_start(&comm, &err) != FSFM_OK) return 1;
-    rank = fsfm_comm_rank(comm);
-    ranks = fsfm_comm_size(comm);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fsfm_comm_stop(&comm);
-    return failed != 0;
+    const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
+    return run_on_ranks(&all, &comm, &rank, &ranks);
 }

@@ -17,6 +17,13 @@ make_data() { # COUNT
         fail "synth, pack"
     small+=(data.path="$work/data")
 }
+# The same with images of 16 patches and not 196, for steps on an emulated GPU; and without the look for slow ranks, whose
+# products are made for GPUs.
+make_small_data() { # COUNT
+    make_data "$1"
+    "$FSFM" pack "$work/faces" "$work/small" --size 64 >/dev/null || fail "pack"
+    small+=(data.path="$work/small" model.img_size=64 run.health=off)
+}
 # The records of a kind, without what is measured in time.
 records() { # RUN KIND
     grep "\"kind\": \"$2\"" "$work/$1/metrics.jsonl" |
@@ -28,6 +35,30 @@ same_records() { # RUN RUN KIND
         head -4 "$work/diff"
         fail "$3 records of $1 and $2 differ"
     }
+}
+# Losses and norms of each step of runs agree to the rounding of a precision.
+close_losses() { # PRECISION STEPS RUN RUN...
+    python3 - "$work" "$@" <<'P' || fail "losses differ"
+import json, sys
+work, precision, steps, reference, *others = sys.argv[1:]
+limit = {"fp32": 3e-5, "bf16": 2e-2}[precision]
+limits = {"fp32": {}, "bf16": {"grad_norm": 5e-2}}[precision]
+def train(name):
+    records = [json.loads(line) for line in open(f"{work}/{name}/metrics.jsonl")]
+    return [r for r in records if r["kind"] == "train"]
+want, bad = train(reference), 0
+for name in others:
+    got = train(name)
+    if not len(got) == len(want) == int(steps):
+        sys.exit(f"{name}: {len(got)} steps, {reference}: {len(want)}, expected {steps}")
+    for g, w in zip(got, want):
+        for key in "loss", "loss_rec_m", "loss_rec_fr", "loss_sim", "grad_norm":
+            error = abs(g[key] - w[key]) / max(abs(w[key]), 0.2)
+            if not error <= limits.get(key, limit):
+                print(f"{name}, step {g['step']}: {key} {g[key]}, {reference} has {w[key]}")
+                bad += 1
+sys.exit(bad > 0)
+P
 }
 # Checkpoints are equal byte for byte; or but for some bytes, where a key of the configuration in them differs (and with it
 # the checksum over it): weights that differ would differ in thousands.

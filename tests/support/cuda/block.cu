@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "observer.h"
+#include "order.h"
 #include "poison.h"
 
 namespace emulated
@@ -93,12 +94,6 @@ void make_ready(Thread *thread)
 {
     thread->state = State::ready;
     ready_push(thread->number);
-}
-
-uint32_t lanes_of(int warp)
-{
-    const int lanes = block.count - warp * warp_threads;
-    return lanes >= warp_threads ? 0xffffffffu : (1u << lanes) - 1;
 }
 
 static void check_barrier(const Thread *thread)

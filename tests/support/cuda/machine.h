@@ -36,13 +36,14 @@ struct PendingCopy {
     Site site;
 };
 
-struct Thread {
+/* What a change of threads looks at stands first and shares lines of the caches. */
+struct alignas(64) Thread {
     int number; /* in the block */
-    uint3 index;
     State state;
-    Site site; /* where it waits */
     Fiber fiber;
+    Site site; /* where it waits */
     WarpCall call;
+    uint3 index;
     std::vector<PendingCopy> copies;
     int copy_group;
 
@@ -52,9 +53,11 @@ struct Thread {
     }
 };
 
-/* Lanes of a warp that wait in an operation for others of their mask. */
+/* Lanes of a warp that wait in an operation for others of their mask; and what the first one calls. */
 struct Meeting {
     uint32_t mask, arrived;
+    const char *name;
+    Site site;
 };
 struct Meetings {
     Meeting under_way[warp_threads];
@@ -87,13 +90,11 @@ inline bool is_same(Site a, Site b)
 }
 
 /* The lanes of warp that exist. */
-uint32_t lanes_of(int warp);
-
-/* The threads that can go on, in the order of the settings. */
-void ready_clear();
-bool ready_is_empty();
-void ready_push(int thread);
-int ready_pop();
+inline uint32_t lanes_of(int warp)
+{
+    const int lanes = block.count - warp * warp_threads;
+    return lanes >= warp_threads ? 0xffffffffu : (1u << lanes) - 1;
+}
 
 /* Fails where thread, which returns, is one that others of its warp wait for. */
 void check_warp_of_returned(const Thread *thread);

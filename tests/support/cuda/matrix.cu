@@ -21,10 +21,12 @@ static float lower_half(uint32_t bits)
     return __uint_as_float(bits << 16);
 }
 
-static void check_whole(const WarpCall &call, Site site)
+static WarpCall &begin_whole_call(const char *name, Site site)
 {
-    if (call.mask != lanes_of(block.thread->number / warp_threads))
-        fail("%s at %s:%d in a warp of less than 32 threads", call.name, site.file, site.line);
+    WarpCall &call = begin_call(name, 0xffffffffu, site);
+    if (call.mask != 0xffffffffu)
+        fail("%s at %s:%d in a warp of less than 32 threads", name, site.file, site.line);
+    return call;
 }
 
 // Fragments of a: rows 0 to 7 and 8 to 15 of columns 0 to 7, then both of columns 8 to 15; b is held as its
@@ -59,9 +61,9 @@ NOT_SANITIZED static void multiply(Thread *lanes, uint32_t)
 
 void multiply_16x8x16(float *d, const uint32_t *a, const uint32_t *b, const float *c, Site site)
 {
-    WarpCall call = {"mma", 0xffffffffu, 0, 0, 0, {d, a, b, c}};
-    check_whole(call, site);
-    meet(call, site, multiply);
+    WarpCall &call = begin_whole_call("mma", site);
+    call.pointers[0] = d, call.pointers[1] = a, call.pointers[2] = b, call.pointers[3] = c;
+    meet(multiply);
 }
 
 static uint16_t number_at(const Thread &lane, int column)
@@ -88,16 +90,16 @@ template <int count, bool is_transposed> static void load(Thread *lanes, uint32_
 
 void load_matrices(uint32_t *fragments, int count, bool is_transposed, const void *row, Site site)
 {
-    WarpCall call = {"ldmatrix", 0xffffffffu, 0, 0, 0, {fragments, row, nullptr, nullptr}};
-    check_whole(call, site);
+    WarpCall &call = begin_whole_call("ldmatrix", site);
+    call.pointers[0] = fragments, call.pointers[1] = row;
     if (block.thread->lane() < count * 8) {
         check_shared(row, 16, "ldmatrix", site);
         if (observer.thread_accessed != nullptr) observer.thread_accessed(row, 16, false, false, site);
     }
     if (count == 2)
-        meet(call, site, load<2, true>);
+        meet(load<2, true>);
     else
-        meet(call, site, is_transposed ? load<4, true> : load<4, false>);
+        meet(is_transposed ? load<4, true> : load<4, false>);
 }
 
 } // namespace emulated

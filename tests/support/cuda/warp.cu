@@ -51,33 +51,55 @@ static void check_meeting(const Thread *thread, const Thread *lanes, const Meeti
              thread->site.line, thread->lane(), call.mask, other.lane(), other.call.mask);
 }
 
-// Adds the thread to the meeting of its mask; true where all have come, and then there is no such meeting.
-static bool join(const Thread *thread, const Thread *lanes)
+// Whether the warp's only meeting is of the thread's call, as nearly always. Then nothing is to be checked:
+// whoever came first has looked at the mask, and a lane that returns looks who waits for it.
+static bool is_usual(const Thread *thread, const Meetings &meetings)
 {
-    Meetings &meetings = block.meetings[thread->number / warp_threads];
-    const uint32_t mask = thread->call.mask;
+    const Meeting &meeting = meetings.under_way[0];
+    return meetings.count == 1 && meeting.mask == thread->call.mask &&
+           (meeting.mask >> thread->lane() & 1) != 0 && meeting.name == thread->call.name &&
+           meeting.site.file == thread->site.file && meeting.site.line == thread->site.line;
+}
+
+// The meeting of the thread's mask, with others or a new one.
+static int find_meeting(const Thread *thread, Meetings &meetings)
+{
+    check_mask(thread);
     int mine = meetings.count;
     for (int i = 0; i < meetings.count; i++) {
-        check_meeting(thread, lanes, meetings.under_way[i]);
-        if (meetings.under_way[i].mask == mask) mine = i;
+        check_meeting(thread, warp_of(thread), meetings.under_way[i]);
+        if (meetings.under_way[i].mask == thread->call.mask) mine = i;
     }
-    if (mine == meetings.count) meetings.under_way[meetings.count++] = Meeting{mask, 0};
-    Meeting &meeting = meetings.under_way[mine];
+    if (mine == meetings.count)
+        meetings.under_way[meetings.count++] = Meeting{thread->call.mask, 0, thread->call.name, thread->site};
+    return mine;
+}
+
+// Adds the thread to the meeting of its mask; true where all have come, and then there is no such meeting.
+static bool join(const Thread *thread)
+{
+    Meetings &meetings = block.meetings[thread->number / warp_threads];
+    Meeting &meeting = meetings.under_way[is_usual(thread, meetings) ? 0 : find_meeting(thread, meetings)];
     meeting.arrived |= 1u << thread->lane();
-    if (meeting.arrived != mask) return false;
+    if (meeting.arrived != meeting.mask) return false;
     meeting = meetings.under_way[--meetings.count];
     return true;
 }
 
-uint64_t meet(const WarpCall &call, Site site, void (*work)(Thread *lanes, uint32_t mask))
+WarpCall &begin_call(const char *name, uint32_t mask, Site site)
+{
+    Thread *thread = block.thread;
+    thread->site = site;
+    thread->call.name = name;
+    thread->call.mask = mask & lanes_of(thread->number / warp_threads);
+    return thread->call;
+}
+
+uint64_t meet(void (*work)(Thread *lanes, uint32_t mask))
 {
     Thread *thread = block.thread, *lanes = warp_of(thread);
-    thread->call = call;
-    thread->call.mask &= lanes_of(thread->number / warp_threads);
-    thread->site = site;
-    check_mask(thread);
     thread->state = State::in_warp;
-    if (!join(thread, lanes)) {
+    if (!join(thread)) {
         wait_for_turn();
         return thread->call.value;
     }
@@ -127,23 +149,29 @@ template <Shuffle kind> static void exchange(Thread *lanes, uint32_t mask)
     }
 }
 
+template <Shuffle kind>
+static uint64_t shuffle_as(const char *name, uint32_t mask, uint64_t value, int argument, int width,
+                           Site site)
+{
+    WarpCall &call = begin_call(name, mask, site);
+    call.value = value;
+    call.argument = argument;
+    call.width = width;
+    return meet(exchange<kind>);
+}
+
 uint64_t shuffle(Shuffle kind, uint32_t mask, uint64_t value, int argument, int width, Site site)
 {
     if (width <= 0 || width > warp_threads || (width & (width - 1)) != 0)
         fail("a shuffle of width %d at %s:%d", width, site.file, site.line);
-    WarpCall call = {};
-    call.mask = mask;
-    call.value = value;
-    call.argument = argument;
-    call.width = width;
     switch (kind) {
-    case Shuffle::index: call.name = "__shfl_sync"; return meet(call, site, exchange<Shuffle::index>);
-    case Shuffle::up: call.name = "__shfl_up_sync"; return meet(call, site, exchange<Shuffle::up>);
-    case Shuffle::down: call.name = "__shfl_down_sync"; return meet(call, site, exchange<Shuffle::down>);
+    case Shuffle::index: return shuffle_as<Shuffle::index>("__shfl_sync", mask, value, argument, width, site);
+    case Shuffle::up: return shuffle_as<Shuffle::up>("__shfl_up_sync", mask, value, argument, width, site);
+    case Shuffle::down:
+        return shuffle_as<Shuffle::down>("__shfl_down_sync", mask, value, argument, width, site);
     case Shuffle::exclusive_or: break;
     }
-    call.name = "__shfl_xor_sync";
-    return meet(call, site, exchange<Shuffle::exclusive_or>);
+    return shuffle_as<Shuffle::exclusive_or>("__shfl_xor_sync", mask, value, argument, width, site);
 }
 
 static void count_votes(Thread *lanes, uint32_t mask)
@@ -158,11 +186,8 @@ static void count_votes(Thread *lanes, uint32_t mask)
 
 uint32_t ballot(uint32_t mask, bool vote, Site site)
 {
-    WarpCall call = {};
-    call.name = "__ballot_sync";
-    call.mask = mask;
-    call.value = vote;
-    return (uint32_t)meet(call, site, count_votes);
+    begin_call("__ballot_sync", mask, site).value = vote;
+    return (uint32_t)meet(count_votes);
 }
 
 static void order_memory(Thread *lanes, uint32_t mask)
@@ -172,10 +197,8 @@ static void order_memory(Thread *lanes, uint32_t mask)
 
 void sync_warp(uint32_t mask, Site site)
 {
-    WarpCall call = {};
-    call.name = "__syncwarp";
-    call.mask = mask;
-    meet(call, site, order_memory);
+    begin_call("__syncwarp", mask, site);
+    meet(order_memory);
 }
 
 } // namespace emulated

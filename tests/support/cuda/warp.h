@@ -8,9 +8,14 @@
 namespace emulated
 {
 
-/* Waits until all lanes of call.mask have come here with the same call; the last one does work for all of
- * them, which may set each lane's call.value. Returns the thread's call.value. */
-uint64_t meet(const WarpCall &call, Site site, void (*work)(Thread *lanes, uint32_t mask));
+/* The running thread's call, with its name, place and those lanes of mask that exist; the rest is the
+ * caller's to fill in, in place: to copy a call that has just been put together costs more than a change of
+ * threads. */
+WarpCall &begin_call(const char *name, uint32_t mask, Site site);
+
+/* Waits until all lanes of the call's mask have come here with the same call; the last one does work for all
+ * of them, which may set each lane's call.value. Returns the thread's call.value. */
+uint64_t meet(void (*work)(Thread *lanes, uint32_t mask));
 
 } // namespace emulated
 #endif

@@ -50,6 +50,15 @@ typedef struct {
 } sum_work;
 
 static const char *last_error = "";
+static int open_groups; /* entered and not left */
+
+/* A group that is not left keeps a GPU's memory and threads until the process ends. */
+__attribute__((destructor)) static void check_left(void)
+{
+    if (open_groups == 0) return;
+    fprintf(stderr, "emulated device: %d groups of NCCL's are never left\n", open_groups);
+    _exit(FAILURE_EXIT_CODE);
+}
 
 static ncclResult_t refuse(ncclResult_t code, const char *why)
 {
@@ -199,6 +208,7 @@ PUBLIC ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqu
         return refuse(ncclSystemError, "stand-in: no board, or no emulated device");
     }
     atomic_fetch_add(&group->board->entered, 1);
+    open_groups++;
     *out = group;
     return ncclInProgress;
 }
@@ -232,6 +242,7 @@ PUBLIC ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, nccl
 
 PUBLIC ncclResult_t ncclCommAbort(ncclComm_t group)
 {
+    open_groups--;
     group->is_aborted = true;
     release(group);
     return ncclSuccess;
