@@ -45,7 +45,7 @@ void KERNEL(multiply)(int64_t rows, int64_t columns, int64_t depth, const uint32
         for (int64_t i = 0; i < rows; i += MR) {
             const int64_t tile_rows = rows - i < MR ? rows - i : MR;
             const tile t = {
-                {depth, a + i * a_row, a_row, a_step, b + j, b_row}, c + i * c_row + j, c_row, adds};
+                {depth, a + i * a_row, a_row, a_step, b + j, b_row, 0}, c + i * c_row + j, c_row, adds};
             /* cppcheck-suppress negativeIndex ; i < rows here, so tile_rows >= 1 */
             tiles[tile_rows - 1][vectors - 1](&t);
         }

@@ -208,7 +208,8 @@ static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const le
     for (int64_t i = 0; i < block->rows; i += MR) {
         const int64_t row = block->row + i, rows = block->rows - i < MR ? block->rows - i : MR;
         const word *a = left->a + i / STRIP * left->strip + i % STRIP * left->row;
-        tile t = {.factors = {words, a, left->row, left->step, n->b, n->b_row}};
+        const int64_t next_tile = left->step == 1 && i + MR < block->rows ? MR * left->row : 0;
+        tile t = {.factors = {words, a, left->row, left->step, n->b, n->b_row, next_tile}};
         prefetch_tile(n, row, rows);
         if (is_direct)
             direct_tile(n, row, rows, &t);
