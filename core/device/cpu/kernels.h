@@ -60,10 +60,12 @@ typedef struct {
                      const fsfm_cpu_block *block, const void *packed);
 } fsfm_cpu_turned;
 
-/* Heads of one image, next to each other: [first, first + count). */
+/* A head of an image, and that which the thread is likely to take next, whose numbers it may ask for:
+ * next_image -1: none. */
 typedef struct {
-    int64_t image, first, count;
-} fsfm_cpu_heads;
+    int64_t image, head;
+    int64_t next_image, next_head;
+} fsfm_cpu_head;
 
 typedef struct {
     const char *name;
@@ -82,8 +84,8 @@ typedef struct {
 
     /* scratch holds attention_scratch_bytes, aligned to 64. */
     size_t (*attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
-    void (*attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch);
-    void (*attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
+    void (*attention)(const fsfm_attention_args *args, const fsfm_cpu_head *at, void *scratch);
+    void (*attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_head *at,
                                void *scratch);
 
     void (*to_act)(int64_t count, const float *x, fsfm_act *out);

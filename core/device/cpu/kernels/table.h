@@ -19,8 +19,8 @@ size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *product, int64_t ro
 void KERNEL(product)(const fsfm_cpu_product *product, const fsfm_cpu_block *block, void *scratch);
 extern const fsfm_cpu_turned KERNEL(turned); /* of the sets that have it */
 size_t KERNEL(attention_scratch_bytes)(int64_t Tq, int64_t T, int64_t D, bool backward);
-void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch);
-void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
+void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_head *at, void *scratch);
+void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_head *at,
                                 void *scratch);
 /* c (rows, columns) = or += a b; a (rows, depth) words with strides a_row, a_step; b (depth, columns) words
  * with rows of stride b_row, c floats with rows of stride c_row; columns is a multiple of VW (words.h). */

@@ -199,14 +199,14 @@ static void pack(const head *h, const fsfm_attention_args *args, int64_t image, 
     pair_rows(&h->key, &h->channel, h->rows, h->v_pairs);
 }
 
-static void attend(const fsfm_attention_args *args, int64_t image, int64_t head_index, void *scratch)
+void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_head *at, void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, scratch, &used);
-    const int64_t C = args->H * args->D, channel = head_index * args->D;
-    act *out = (act *)args->out + image * args->Tq * C + channel;
-    float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
-    pack(&h, args, image, channel);
+    const int64_t C = args->H * args->D, channel = at->head * args->D;
+    act *out = (act *)args->out + at->image * args->Tq * C + channel;
+    float *log_sum = args->log_sum ? args->log_sum + (at->image * args->H + at->head) * args->Tq : NULL;
+    pack(&h, args, at->image, channel);
     tiles_begin();
     for (int64_t s = 0; s < h.key.steps; s++) {
         const tile_factors factors = scores_factors(&h, 0, s);
@@ -219,9 +219,4 @@ static void attend(const fsfm_attention_args *args, int64_t image, int64_t head_
         finish_block(&h, block, out, C, log_sum);
     }
     tiles_end();
-}
-
-void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch)
-{
-    for (int64_t i = 0; i < heads->count; i++) attend(args, heads->image, heads->first + i, scratch);
 }

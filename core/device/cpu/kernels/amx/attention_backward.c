@@ -243,26 +243,20 @@ static void put_dq(const head *h, act *dq, int64_t stride)
         }
 }
 
-static void attend_backward(const fsfm_attention_backward_args *args, int64_t image, int64_t head_index,
-                            void *scratch)
+void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_head *at,
+                                void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, scratch, &used);
-    const int64_t channel = head_index * args->D, key = image * args->T * args->kv_stride + channel;
+    const int64_t channel = at->head * args->D, key = at->image * args->T * args->kv_stride + channel;
     const float last_bias = logf(args->last_multiplicity) / LOG_2;
-    pack(&h, args, image, channel);
+    pack(&h, args, at->image, channel);
     tiles_begin();
     for (int64_t block = 0; block < h.key.steps; block++) {
         weigh_block(&h, block, last_bias);
         put_product(&h, block, h.weights, h.dout_pairs, 1.0f, (act *)args->dv + key, args->kv_stride);
         put_product(&h, block, h.dscores, h.q_pairs, h.scale, (act *)args->dk + key, args->kv_stride);
     }
-    put_dq(&h, (act *)args->dq + image * args->Tq * args->q_stride + channel, args->q_stride);
+    put_dq(&h, (act *)args->dq + at->image * args->Tq * args->q_stride + channel, args->q_stride);
     tiles_end();
-}
-
-void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
-                                void *scratch)
-{
-    for (int64_t i = 0; i < heads->count; i++) attend_backward(args, heads->image, heads->first + i, scratch);
 }

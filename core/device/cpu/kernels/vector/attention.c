@@ -147,38 +147,54 @@ static void softmax_block(const head *h, int64_t rows, float *inverse, float *lo
     }
 }
 
-/* Asks for rows [first, first + rows) of the head after the one at x, of D numbers each. */
-static inline void prefetch_next(const act *x, int64_t stride, int64_t first, int64_t rows, int64_t D)
+/* How far from a head's numbers those of the head lie that is taken next: in arrays of queries, of keys and
+ * values, and in outputs. None: is_there is false. */
+typedef struct {
+    bool is_there;
+    int64_t q, kv, out;
+} next_head;
+
+static next_head next_of(const fsfm_cpu_head *at, const head *h, int64_t H, int64_t q_stride,
+                         int64_t kv_stride)
 {
-    for (int64_t t = first; t < first + rows; t++) prefetch_row(x + t * stride + D, D * (int64_t)sizeof *x);
+    const int64_t images = at->next_image - at->image, channels = (at->next_head - at->head) * h->D;
+    return (next_head){.is_there = at->next_image >= 0,
+                       .q = images * h->Tq * q_stride + channels,
+                       .kv = images * h->T * kv_stride + channels,
+                       .out = images * h->Tq * H * h->D + channels};
+}
+
+/* Asks for rows [first, first + rows) of D numbers each. */
+ALWAYS_INLINE void prefetch_rows(const act *x, int64_t stride, int64_t first, int64_t rows, int64_t D)
+{
+    for (int64_t t = first; t < first + rows; t++) prefetch_row(x + t * stride, D * (int64_t)sizeof *x);
 }
 
 /* The same of the keys' share of a block of queries. */
-static inline void prefetch_keys(const head *h, const act *x, int64_t stride, int64_t first, int64_t rows)
+ALWAYS_INLINE void prefetch_keys(const head *h, const act *x, int64_t stride, int64_t first, int64_t rows)
 {
     const int64_t begin = first * h->T / h->Tq;
-    prefetch_next(x, stride, begin, (first + rows) * h->T / h->Tq - begin, h->D);
+    prefetch_rows(x, stride, begin, (first + rows) * h->T / h->Tq - begin, h->D);
 }
 
-static void attend(const fsfm_attention_args *args, const head *h, int64_t image, int64_t head_index,
-                   bool next_follows)
+static void attend(const fsfm_attention_args *args, const head *h, const fsfm_cpu_head *at, next_head next)
 {
-    const int64_t C = args->H * args->D, Pw = words_of(h->Tp), channel = head_index * h->D;
-    const int64_t key = image * args->T * args->kv_stride + channel;
-    const act *q = (const act *)args->q + image * args->Tq * args->q_stride + channel;
+    const int64_t C = args->H * args->D, Pw = words_of(h->Tp), channel = at->head * h->D;
+    const int64_t key = at->image * args->T * args->kv_stride + channel;
+    const act *q = (const act *)args->q + at->image * args->Tq * args->q_stride + channel;
     const act *k = (const act *)args->k + key, *v = (const act *)args->v + key;
-    act *out = (act *)args->out + image * args->Tq * C + channel;
-    float *log_sum = args->log_sum ? args->log_sum + (image * args->H + head_index) * args->Tq : NULL;
+    act *out = (act *)args->out + at->image * args->Tq * C + channel;
+    float *log_sum = args->log_sum ? args->log_sum + (at->image * args->H + at->head) * args->Tq : NULL;
     const word_rows q_rows = rows_of(h, h->Tq, q, args->q_stride, h->q_rows);
     pack_keys(h, k, args->kv_stride, h->k_t);
     pack_pairs(h, h->T, v, args->kv_stride, h->v_pairs);
     for (int64_t first = 0, rows; first < h->Tq; first += rows) {
         float inverse[BLOCK_MOST];
         rows = rows_at(h, first);
-        if (next_follows) {
-            prefetch_next(q, args->q_stride, first, rows, h->D);
-            prefetch_keys(h, k, args->kv_stride, first, rows);
-            prefetch_keys(h, v, args->kv_stride, first, rows);
+        if (next.is_there) {
+            prefetch_rows(q + next.q, args->q_stride, first, rows, h->D);
+            prefetch_keys(h, k + next.kv, args->kv_stride, first, rows);
+            prefetch_keys(h, v + next.kv, args->kv_stride, first, rows);
         }
         KERNEL(multiply)
         (rows, h->Tp, h->Dw, q_rows.at + first * q_rows.row, q_rows.row, 1, h->k_t, h->Tp, h->p, h->Tp,
@@ -192,13 +208,12 @@ static void attend(const fsfm_attention_args *args, const head *h, int64_t image
     }
 }
 
-void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_heads *heads, void *scratch)
+void KERNEL(attention)(const fsfm_attention_args *args, const fsfm_cpu_head *at, void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, false, scratch, &used);
     set_bias(&h.keys, h.T, args->last_multiplicity);
-    for (int64_t i = 0; i < heads->count; i++)
-        attend(args, &h, heads->image, heads->first + i, i + 1 < heads->count);
+    attend(args, &h, at, next_of(at, &h, args->H, args->q_stride, args->kv_stride));
 }
 
 typedef struct {
@@ -256,14 +271,14 @@ static void pack_backward(const head *h, const fsfm_attention_backward_args *arg
     pack_pairs(h, h->Tq, x->dout, args->H * args->D, h->dout_pairs);
 }
 
-static void prefetch_backward(const head *h, const fsfm_attention_backward_args *args, const head_arrays *x,
-                              int64_t first, int64_t rows)
+ALWAYS_INLINE void prefetch_backward(const head *h, const fsfm_attention_backward_args *args,
+                                     const head_arrays *x, next_head next, int64_t first, int64_t rows)
 {
-    prefetch_next(x->q, args->q_stride, first, rows, h->D);
-    prefetch_keys(h, x->k, args->kv_stride, first, rows);
-    prefetch_keys(h, x->v, args->kv_stride, first, rows);
-    prefetch_next(x->dout, args->H * args->D, first, rows, h->D);
-    prefetch_next(x->out, args->H * args->D, first, rows, h->D);
+    prefetch_rows(x->q + next.q, args->q_stride, first, rows, h->D);
+    prefetch_keys(h, x->k + next.kv, args->kv_stride, first, rows);
+    prefetch_keys(h, x->v + next.kv, args->kv_stride, first, rows);
+    prefetch_rows(x->dout + next.out, args->H * args->D, first, rows, h->D);
+    prefetch_rows(x->out + next.out, args->H * args->D, first, rows, h->D);
 }
 
 /* Of a block: the softmax and the gradients of the scores, from them and from dout . v. */
@@ -281,7 +296,7 @@ static void weigh_block(const head *h, const head_arrays *x, int64_t C, int64_t 
 }
 
 static void attend_backward(const fsfm_attention_backward_args *args, const head *h, const head_arrays *x,
-                            bool next_follows)
+                            next_head next)
 {
     const int64_t C = args->H * args->D, Pw = words_of(h->Tp);
     const word_rows q = rows_of(h, h->Tq, x->q, args->q_stride, h->q_rows);
@@ -290,7 +305,7 @@ static void attend_backward(const fsfm_attention_backward_args *args, const head
     for (int64_t first = 0, rows; first < h->Tq; first += rows) {
         rows = rows_at(h, first);
         const int64_t depth = words_of(rows), pairs = first / PER_WORD * h->Dp;
-        if (next_follows) prefetch_backward(h, args, x, first, rows);
+        if (next.is_there) prefetch_backward(h, args, x, next, first, rows);
         KERNEL(multiply)
         (rows, h->Tp, h->Dw, q.at + first * q.row, q.row, 1, h->k_t, h->Tp, h->p, h->Tp, false);
         KERNEL(multiply)
@@ -308,14 +323,12 @@ static void attend_backward(const fsfm_attention_backward_args *args, const head
     unpack_rows(h->T, h->D, h->dv, h->Dp, 1.0f, x->dv, args->kv_stride);
 }
 
-void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_heads *heads,
+void KERNEL(attention_backward)(const fsfm_attention_backward_args *args, const fsfm_cpu_head *at,
                                 void *scratch)
 {
     int64_t used;
     const head h = head_layout(args->Tq, args->T, args->D, true, scratch, &used);
+    const head_arrays arrays = arrays_of(args, at->image, at->head);
     set_bias(&h.keys, h.T, args->last_multiplicity);
-    for (int64_t i = 0; i < heads->count; i++) {
-        const head_arrays arrays = arrays_of(args, heads->image, heads->first + i);
-        attend_backward(args, &h, &arrays, i + 1 < heads->count);
-    }
+    attend_backward(args, &h, &arrays, next_of(at, &h, args->H, args->q_stride, args->kv_stride));
 }
