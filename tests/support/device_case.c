@@ -110,6 +110,13 @@ void case_run(case_fn fn, const int64_t *sizes)
     }
 }
 
+void case_run_counts(case_fn fn, int64_t second)
+{
+    static const int64_t counts[] = {1, 3, 17, 1000, 16384, 16385, 100003};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        case_run(fn, (const int64_t[]){counts[i], second});
+}
+
 static case_array *add_array(device_case *c, case_kind kind, int64_t count)
 {
     assert_in_range(c->arrays_used, 0, sizeof c->arrays / sizeof *c->arrays - 1);

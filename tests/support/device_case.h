@@ -51,6 +51,9 @@ void case_begin(device_case *c, int threads, uint64_t sample);
 void case_end(device_case *c);
 /* Runs fn(c, sizes) with 1, 2 and 5 threads; equal bits are asserted. */
 void case_run(case_fn fn, const int64_t *sizes);
+/* case_run() with sizes {count, second}, for counts from 1 to 100003: odd ones, and around 16384, the pieces
+ * that threads and blocks take. */
+void case_run_counts(case_fn fn, int64_t second);
 
 /* The errors of GELU and of its slope that are allowed before they are rounded. fp32: a few roundings. bf16:
  * what kernels/gelu_tables.h claims, times |x| where much is left of Phi(-|x|); rounding makes 4e-3. */
