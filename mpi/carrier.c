@@ -156,7 +156,7 @@ static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
     return FSFM_OK;
 }
 
-/* way holds why NCCL was not to be had, or nothing. */
+/* way holds why NCCL, or memory that the ranks share, was not to be had, or nothing. */
 static void name_way(fsfm_carrier *carrier)
 {
     char why[sizeof carrier->way];
@@ -184,12 +184,14 @@ static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
     return FSFM_OK;
 }
 
-/* Without memory to share MPI sums. */
+/* Without memory to share MPI sums: as it should on several hosts, else way says why. */
 static void open_node(fsfm_carrier *carrier)
 {
-    fsfm_error unread;
+    fsfm_error err;
     if (carrier->wire || carrier->setup.kind != FSFM_CARRIER_AUTO) return;
-    if (fsfm_node_sum_open(carrier->setup.comm, &carrier->node, &unread) != FSFM_OK) carrier->node = NULL;
+    const fsfm_status st = fsfm_node_sum_open(carrier->setup.comm, &carrier->node, &err);
+    if (st != FSFM_OK && st != FSFM_ERR_COMM)
+        snprintf(carrier->way, sizeof carrier->way, "; %.200s", err.message);
 }
 
 static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)

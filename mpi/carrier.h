@@ -31,7 +31,8 @@ typedef struct fsfm_carrier fsfm_carrier;
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
-/* The way that was taken, for people: "NCCL", ...; and why not NCCL, where that was to be chosen. */
+/* The way that was taken, for people: "NCCL", ...; and why not NCCL, or memory that the ranks of one host
+ * share, where that was to be chosen. */
 const char *fsfm_carrier_way(const fsfm_carrier *carrier);
 /* Whether waiting for other ranks is time in MPI: NCCL's sums wait on the GPU, where it cannot be told from
  * computing. */

@@ -60,25 +60,32 @@ uint64_t fsfm_node_sum_bytes(int ranks)
     return (uint64_t)ranks * (sizeof(progress) + PLACES * PIECE_FLOATS * sizeof(float));
 }
 
+/* code: the errno of the call. */
+static fsfm_status cannot_share(const fsfm_node_sum *sum, const char *call, const char *name, int code,
+                                fsfm_error *err)
+{
+    return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to share: %s of %s, %zu bytes: %s", call, name,
+                     sum->size_bytes, strerror(code));
+}
+
 /* Rank 0 makes the memory, of which it is certain that there is enough: pages that are missing later would
  * end the process. */
-static fsfm_status make_memory(const char *name, size_t size_bytes, int *fd, fsfm_error *err)
+static fsfm_status make_memory(const fsfm_node_sum *sum, const char *name, int *fd, fsfm_error *err)
 {
     *fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    const int code = *fd < 0 ? errno : posix_fallocate(*fd, 0, (off_t)size_bytes);
-    if (code == 0) return FSFM_OK;
-    return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to share (%zu bytes): %s", size_bytes, strerror(code));
+    if (*fd < 0) return cannot_share(sum, "shm_open", name, errno, err);
+    const int code = posix_fallocate(*fd, 0, (off_t)sum->size_bytes);
+    return code == 0 ? FSFM_OK : cannot_share(sum, "posix_fallocate", name, code, err);
 }
 
 static fsfm_status map_memory(fsfm_node_sum *sum, const char *name, int fd, fsfm_error *err)
 {
-    if (fd < 0) fd = shm_open(name, O_RDWR, 0);
-    void *memory =
-        fd < 0 ? MAP_FAILED : mmap(NULL, sum->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd < 0 && (fd = shm_open(name, O_RDWR, 0)) < 0)
+        return cannot_share(sum, "shm_open", name, errno, err);
+    void *memory = mmap(NULL, sum->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     const int code = errno;
-    if (fd >= 0) close(fd);
-    if (memory == MAP_FAILED)
-        return fsfm_fail(err, FSFM_ERR_MEMORY, "memory cannot be shared: %s", strerror(code));
+    close(fd);
+    if (memory == MAP_FAILED) return cannot_share(sum, "mmap", name, code, err);
     sum->progress = memory;
     sum->places = (float *)(void *)(sum->progress + sum->ranks);
     return FSFM_OK;
@@ -92,7 +99,7 @@ static fsfm_status share_memory(fsfm_node_sum *sum, fsfm_error *err)
     fsfm_status st = FSFM_OK;
     if (sum->rank == 0) {
         snprintf(name, sizeof name, "/fsfm-%ld-%.0f", (long)getpid(), 1e9 * fsfm_clock_monotonic_s());
-        st = make_memory(name, sum->size_bytes, &fd, err);
+        st = make_memory(sum, name, &fd, err);
     }
     fsfm_comm_broadcast(sum->comm, name, sizeof name, 0);
     if ((st = fsfm_comm_agree(sum->comm, st, err)) == FSFM_OK) {

@@ -11,7 +11,8 @@
 
 typedef struct fsfm_node_sum fsfm_node_sum;
 /* Collective, and all ranks return the same: FSFM_ERR_COMM where they are on several hosts, FSFM_ERR_MEMORY
- * where there is nothing that they can share. comm is borrowed. The caller owns *out. */
+ * where there is nothing that they can share: err names the lowest rank that failed, and its call. comm is
+ * borrowed. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_node_sum_open(fsfm_comm *comm, fsfm_node_sum **out, fsfm_error *err);
 void fsfm_node_sum_close(fsfm_node_sum **sum); /* not collective; accepts NULL */

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sums of gradients over ranks: fast ones on small integers, which are exact in any order, exact ones bit for
  * bit against the same tree computed here by one process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/base/random.h"
 #include "mpi/node_sum.h"
@@ -95,6 +102,56 @@ static void sums_within_a_host_are_in_order(void **state)
     }
     fsfm_node_sum_close(&sum);
     assert_null(sum);
+}
+
+/* The lowest number for a file that is not open. */
+static int next_file(void)
+{
+    const int fd = open("/dev/null", O_RDONLY);
+    assert_true(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+/* Lowers a limit of this process, and returns what it was. */
+static struct rlimit limit(unsigned what, rlim_t most)
+{
+    struct rlimit old;
+    assert_int_equal(getrlimit(what, &old), 0);
+    const struct rlimit less = {most < old.rlim_cur ? most : old.rlim_cur, old.rlim_max};
+    assert_int_equal(setrlimit(what, &less), 0);
+    return old;
+}
+
+/* A limit on the size of files stands for a full /dev/shm, one on their number for memory that a rank does
+ * not find. */
+static void sums_within_a_host_tell_what_they_lack(void **state)
+{
+    (void)state;
+    const int lowest = ranks > 2 ? ranks - 2 : 1; /* of those that fail to open what rank 0 has made */
+    fsfm_node_sum *sum = NULL;
+    fsfm_error err;
+    char text[64];
+    if (ranks == 1) skip();
+    signal(SIGXFSZ, SIG_IGN);
+
+    struct rlimit old = limit(RLIMIT_NOFILE, rank >= lowest ? (rlim_t)next_file() : RLIM_INFINITY);
+    fsfm_status st = fsfm_node_sum_open(comm, &sum, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    snprintf(text, sizeof text, "rank %d: no memory to share: shm_open of /fsfm-", lowest);
+    assert_fails(st, FSFM_ERR_MEMORY, &err, text);
+    assert_fails(st, FSFM_ERR_MEMORY, &err, strerror(EMFILE));
+    assert_null(sum);
+
+    const uint64_t needed = fsfm_node_sum_bytes(ranks);
+    old = limit(RLIMIT_FSIZE, rank == 0 ? needed - 1 : RLIM_INFINITY);
+    st = fsfm_node_sum_open(comm, &sum, &err);
+    check_fast(true, true, FSFM_CARRIER_AUTO, "MPI; rank 0: no memory to share: posix_fallocate of /fsfm-");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    snprintf(text, sizeof text, ", %" PRIu64 " bytes: %s", needed, strerror(EFBIG));
+    assert_fails(st, FSFM_ERR_MEMORY, &err, text);
+    assert_null(sum);
+    check_fast(true, true, FSFM_CARRIER_AUTO, "memory that the ranks share");
 }
 
 static void fast_stages_device_memory(void **state)
@@ -262,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fast_sums_over_ranks),
         cmocka_unit_test(sums_within_a_host_are_in_order),
+        cmocka_unit_test(sums_within_a_host_tell_what_they_lack),
         cmocka_unit_test(fast_stages_device_memory),
         cmocka_unit_test(fast_sums_in_device_memory),
         cmocka_unit_test(fast_tells_what_it_cannot_do),
