@@ -17,30 +17,33 @@ enum { MR = 6, NV = 4 }; /* 24 of 32 registers hold sums, 4 a row of b */
 enum { MR = 6, NV = 2 }; /* 12 of 16, and 2 */
 #endif
 
-/* Words of a cache line. */
-enum { LINE_WORDS = 16 };
+/* Words of a cache line, and how far in a line that is asked for should come: wide tiles run through their
+ * rows so fast that it has to be one of the next tile's, for the second cache. Narrow ones have the time to
+ * ask for their own, past the other caches: rows that lie 4 KiB apart have the same place in the first one,
+ * and those that were to stay would drive each other out. */
+enum { LINE_WORDS = 16, ASK_LEVEL = VW == 16 ? 2 : 0 };
 
-/* a (rows, depth) words with strides a_row, a_step; b (depth, vectors) with rows of b_row words. next_tile:
- * how far behind a the tile lies that will be wanted after this one, which is asked for meanwhile, a line of
- * each row at a time: so many streams side by side are more than processors follow by themselves. 0: none. */
+/* a (rows, depth) words with strides a_row, a_step; b (depth, vectors) with rows of b_row words. ahead: how
+ * far behind a those of its words lie that are asked for meanwhile, a line of each row at a time: so many
+ * streams side by side are more than processors follow by themselves. 0: none. */
 typedef struct {
     int64_t depth;
     const word *a;
     int64_t a_row, a_step;
     const word *b;
     int64_t b_row;
-    int64_t next_tile;
+    int64_t ahead;
 } tile_factors;
 
 /* sum += a b. What is done with the sums has to be simple, or compilers run out of registers in here. */
 ALWAYS_INLINE void tile_multiply(const int rows, const int vectors, const tile_factors *t, vf sum[MR][NV])
 {
-    const int64_t a_row = t->a_row, a_step = t->a_step, b_row = t->b_row, next_tile = t->next_tile;
+    const int64_t a_row = t->a_row, a_step = t->a_step, b_row = t->b_row, ahead = t->ahead;
     const word *a = t->a, *b = t->b;
     for (int64_t k = t->depth; k > 0; k--, a += a_step, b += b_row) {
         vu row[NV];
-        if (next_tile && k % LINE_WORDS == 0)
-            UNROLL for (int i = 0; i < rows; i++) __builtin_prefetch(a + next_tile + i * a_row, 0, 2);
+        if (ahead && k % LINE_WORDS == 0)
+            UNROLL for (int i = 0; i < rows; i++) __builtin_prefetch(a + ahead + i * a_row, 0, ASK_LEVEL);
         UNROLL for (int j = 0; j < vectors; j++) row[j] = words_load(b + j * VW);
         UNROLL for (int i = 0; i < rows; i++)
         {

@@ -122,22 +122,6 @@ ALWAYS_INLINE vf vf_sqrt(vf x)
 #endif
 }
 
-/* table[index % 16], lane by lane. */
-ALWAYS_INLINE vf vf_lookup(const float table[16], vi index)
-{
-#if defined __AVX512F__
-    return _mm512_permutexvar_ps((__m512i)index, vf_load(table));
-#elif defined __AVX2__
-    const vf low = _mm256_permutevar8x32_ps(vf_load(table), (__m256i)index);
-    const vf high = _mm256_permutevar8x32_ps(vf_load(table + 8), (__m256i)index);
-    return _mm256_blendv_ps(low, high, (__m256)(index << 28));
-#else
-    vf x = {0};
-    for (int i = 0; i < VW; i++) x[i] = table[index[i] & 15];
-    return x;
-#endif
-}
-
 /* Halves are added until one lane is left. */
 ALWAYS_INLINE float vf_total(vf x)
 {

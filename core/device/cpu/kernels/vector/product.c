@@ -12,6 +12,9 @@
 #include "core/device/cpu/kernels/tile.h"
 
 enum { PANEL = NV * VW, STRIP = 3 * VW, CHUNK = 512 /* words */ };
+/* Panels that are at work together, so that the left factor's rows are read once for all of them: of 64
+ * columns at most, as many as stay in the second cache, of which they get 256 KiB. */
+enum { GROUP = 64 / PANEL, GROUP_WORDS = 65536 };
 _Static_assert(STRIP % MR == 0, "tiles do not reach over strips");
 
 /* Each block packs the right factor's panels anew, and the left one too where it is transposed: blocks are
@@ -36,11 +39,17 @@ static int64_t chunk_words(const fsfm_cpu_product *p)
     return p->a_transposed && words > CHUNK ? CHUNK : words;
 }
 
+static int64_t group_of(int64_t words)
+{
+    const int64_t fit = GROUP_WORDS / (PANEL * (words > 0 ? words : 1));
+    return fit < 1 ? 1 : fit < GROUP ? fit : GROUP;
+}
+
 size_t KERNEL(product_scratch_bytes)(const fsfm_cpu_product *p, int64_t row_block)
 {
     const int64_t words = chunk_words(p), strips = (row_block + STRIP - 1) / STRIP;
     const int64_t left = p->a_transposed || !are_words(p->a, p->K) ? strips * STRIP * words : 0;
-    return (size_t)(PANEL * words + left) * sizeof(word);
+    return (size_t)(group_of(words) * PANEL * words + left) * sizeof(word);
 }
 
 static left_factor pack_strips(const fsfm_cpu_product *p, const fsfm_cpu_block *block,
@@ -200,27 +209,45 @@ ALWAYS_INLINE void prefetch_tile(const panel *n, int64_t row, int64_t rows)
     }
 }
 
-static void multiply_panel(const panel *n, const fsfm_cpu_block *block, const left_factor *left,
-                           int64_t words)
+/* Rows of a panel of c, at most MR. */
+static void multiply_rows(const panel *n, int64_t row, int64_t rows, const tile_factors *factors)
 {
     const fsfm_cpu_product *p = n->product;
-    const bool is_direct = n->width == n->columns && (p->c_is_float || !n->added) && !is_gelu(p);
+    tile t = {.factors = *factors};
+    t.factors.b = n->b;
+    t.factors.b_row = n->b_row;
+    prefetch_tile(n, row, rows);
+    if (n->width == n->columns && (p->c_is_float || !n->added) && !is_gelu(p))
+        direct_tile(n, row, rows, &t);
+    else
+        indirect_tile(n, row, rows, &t);
+    if (p->hidden) slope_tile(n, row, rows);
+}
+
+/* What tiles of a left factor that lies in its place ask for (tile.h). */
+static int64_t words_ahead(const left_factor *left, bool has_next)
+{
+    if (left->step != 1) return 0;
+    if (VW < 16) return 2 * LINE_WORDS;
+    return has_next ? MR * left->row : 0;
+}
+
+static void multiply_group(const panel *panels, int64_t count, const fsfm_cpu_block *block,
+                           const left_factor *left, int64_t words)
+{
     for (int64_t i = 0; i < block->rows; i += MR) {
         const int64_t row = block->row + i, rows = block->rows - i < MR ? block->rows - i : MR;
         const word *a = left->a + i / STRIP * left->strip + i % STRIP * left->row;
-        const int64_t next_tile = left->step == 1 && i + MR < block->rows ? MR * left->row : 0;
-        tile t = {.factors = {words, a, left->row, left->step, n->b, n->b_row, next_tile}};
-        prefetch_tile(n, row, rows);
-        if (is_direct)
-            direct_tile(n, row, rows, &t);
-        else
-            indirect_tile(n, row, rows, &t);
-        if (p->hidden) slope_tile(n, row, rows);
+        const int64_t ahead = words_ahead(left, i + MR < block->rows);
+        const tile_factors factors = {
+            .depth = words, .a = a, .a_row = left->row, .a_step = left->step, .ahead = ahead};
+        for (int64_t j = 0; j < count; j++) multiply_rows(&panels[j], row, rows, &factors);
     }
 }
 
 /* Points n at its part of the right factor: packed, but where words lie as tiles read them already and a
- * large left factor is packed in any case, which then reads the right one from its place at no loss. */
+ * large left factor is packed in any case, which then reads the right one from its place at no loss; narrow
+ * panels take one line of each of its rows, too few to follow. */
 static void set_right_factor(panel *n, const depth_chunk *depth, word *packed)
 {
     const fsfm_cpu_product *p = n->product;
@@ -229,7 +256,7 @@ static void set_right_factor(panel *n, const depth_chunk *depth, word *packed)
     n->b_row = n->width;
     if (p->b_transposed) {
         pack_turned(b + n->column * p->K, p->K, n->columns, n->width, packed);
-    } else if (PER_WORD == 1 && p->a_transposed && n->width == n->columns) {
+    } else if (PER_WORD == 1 && VW == 16 && p->a_transposed && n->width == n->columns) {
         n->b = (const word *)(const void *)(b + depth->first * p->N + n->column);
         n->b_row = p->N;
     } else {
@@ -237,24 +264,36 @@ static void set_right_factor(panel *n, const depth_chunk *depth, word *packed)
     }
 }
 
+/* The panels of a block from its column done on; how many there are. */
+static int64_t set_group(const fsfm_cpu_product *p, const fsfm_cpu_block *block, const depth_chunk *depth,
+                         int64_t done, int64_t most, word *packed, panel panels[GROUP])
+{
+    int64_t count = 0;
+    for (; count < most && done < block->columns; count++, done += PANEL, packed += PANEL * depth->words) {
+        const int64_t columns = block->columns - done < PANEL ? block->columns - done : PANEL;
+        panels[count] = (panel){.product = p,
+                                .bias = depth->first == 0 && p->bias ? p->bias + block->column + done : NULL,
+                                .added = depth->first > 0 ? p->c : p->added,
+                                .column = block->column + done,
+                                .columns = columns,
+                                .width = (columns + VW - 1) / VW * VW};
+        set_right_factor(&panels[count], depth, packed);
+    }
+    return count;
+}
+
 void KERNEL(product)(const fsfm_cpu_product *p, const fsfm_cpu_block *block, void *scratch)
 {
-    const int64_t most = chunk_words(p);
-    word *packed = scratch, *left_scratch = packed + PANEL * most;
-    for (int64_t first = 0; first < p->K; first += most * PER_WORD) {
-        const int64_t rest = p->K - first, count = rest < most * PER_WORD ? rest : most * PER_WORD;
+    const int64_t words_most = chunk_words(p), most = words_most * PER_WORD, group = group_of(words_most);
+    word *packed = scratch, *left_scratch = packed + group * PANEL * words_most;
+    panel panels[GROUP];
+    for (int64_t first = 0; first < p->K; first += most) {
+        const int64_t count = p->K - first < most ? p->K - first : most;
         const depth_chunk depth = {first, count, words_of(count)};
         const left_factor left = left_of(p, block, &depth, left_scratch);
-        for (int64_t done = 0; done < block->columns; done += PANEL) {
-            const int64_t columns = block->columns - done < PANEL ? block->columns - done : PANEL;
-            panel n = {.product = p,
-                       .bias = first == 0 && p->bias ? p->bias + block->column + done : NULL,
-                       .added = first > 0 ? p->c : p->added,
-                       .column = block->column + done,
-                       .columns = columns,
-                       .width = (columns + VW - 1) / VW * VW};
-            set_right_factor(&n, &depth, packed);
-            multiply_panel(&n, block, &left, depth.words);
+        for (int64_t done = 0; done < block->columns; done += group * PANEL) {
+            const int64_t panels_now = set_group(p, block, &depth, done, group, packed, panels);
+            multiply_group(panels, panels_now, block, &left, depth.words);
         }
     }
 }
