@@ -367,10 +367,11 @@ struct fsfm_device {
 };
 
 typedef struct {
-    fsfm_device_kind kind; /* AUTO: a GPU where there is one, else the CPU */
+    fsfm_device_kind kind; /* AUTO: a GPU where there is one that can be used, else the CPU */
     fsfm_precision precision;
     int threads; /* of the CPU backend */
-    int index;   /* which of the GPUs that this process sees, modulo their number: its rank on the machine */
+    int index;   /* which of the GPUs that this process sees and can use, modulo their number: its rank on the
+                    machine */
 } fsfm_device_options;
 
 /* Opens a device, for the thread that calls. note gets one line to tell the user when something asked for is

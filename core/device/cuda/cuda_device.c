@@ -63,10 +63,47 @@ static fsfm_status count_gpus(int *count, fsfm_error *err)
     return FSFM_OK;
 }
 
+/* Whether the kernels run on it. */
+static fsfm_status check_gpu(int gpu, fsfm_error *err)
+{
+    struct cudaDeviceProp properties;
+    int major = 0, shared_bytes = 0;
+    cudaError_t code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu);
+    if (code == cudaSuccess)
+        code = cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, gpu);
+    if (code == cudaSuccess && major >= 8 && (size_t)shared_bytes >= FSFM_CUDA_SHARED_BYTES) return FSFM_OK;
+    if (code == cudaSuccess) code = cudaGetDeviceProperties(&properties, gpu); /* takes longer */
+    if (code != cudaSuccess)
+        return fsfm_fail(err, FSFM_ERR_DEVICE, "cuda:%d: its properties: %s (%s)", gpu,
+                         cudaGetErrorString(code), cudaGetErrorName(code));
+    if (major < 8)
+        return fsfm_fail(err, FSFM_ERR_DEVICE,
+                         "cuda:%d (%.64s): compute capability %d.%d, expected at least 8.0", gpu,
+                         properties.name, properties.major, properties.minor);
+    return fsfm_fail(err, FSFM_ERR_DEVICE,
+                     "cuda:%d (%.64s): %d bytes of shared memory a block, expected at least %zu", gpu,
+                     properties.name, shared_bytes, FSFM_CUDA_SHARED_BYTES);
+}
+
+/* Which GPU a rank takes: index counts those that can be used, modulo their number. If there is none, err
+ * says it of the first. */
+static fsfm_status find_gpu(int index, int *gpu, fsfm_error *err)
+{
+    fsfm_error why, other;
+    int count, usable = 0;
+    FSFM_TRY(count_gpus(&count, err));
+    for (int g = 0; g < count; g++) usable += check_gpu(g, g == 0 ? &why : &other) == FSFM_OK;
+    if (usable == 0) return fsfm_fail(err, why.status, "%s", why.message);
+    index %= usable;
+    for (int g = 0; g < count; g++)
+        if (check_gpu(g, &other) == FSFM_OK && index-- == 0) *gpu = g;
+    return FSFM_OK;
+}
+
 static fsfm_status probe(fsfm_error *err)
 {
-    int count;
-    return count_gpus(&count, err);
+    int gpu;
+    return find_gpu(0, &gpu, err);
 }
 
 /* The device once more, computing in fp32: only what is planned for its products is its own. */
@@ -111,16 +148,6 @@ static fsfm_status describe(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
     fsfm_device *base = &cuda->base;
     snprintf(base->name, sizeof base->name, "cuda:%d", gpu);
     FSFM_TRY(fsfm_cuda_check(cuda, cudaGetDeviceProperties(&properties, gpu), "its properties", err));
-    if (properties.major < 8)
-        return fsfm_fail(err, FSFM_ERR_DEVICE,
-                         "cuda:%d (%.64s): compute capability %d.%d, expected at least 8.0", gpu,
-                         properties.name, properties.major, properties.minor);
-    if (properties.sharedMemPerBlockOptin < FSFM_CUDA_SHARED_BYTES)
-        return fsfm_fail(
-            err, FSFM_ERR_DEVICE,
-            "cuda:%d (%.64s): %zu bytes of shared memory a block, expected at least %zu, as the A100 "
-            "and the H100 have",
-            gpu, properties.name, properties.sharedMemPerBlockOptin, FSFM_CUDA_SHARED_BYTES);
     snprintf(base->name, sizeof base->name, "cuda:%d (%.64s)", gpu, properties.name);
     snprintf(base->isa, sizeof base->isa, "sm_%d%d", properties.major, properties.minor);
     for (size_t i = 0; i < sizeof properties.uuid.bytes; i++)
@@ -141,10 +168,9 @@ static fsfm_status open_queue(fsfm_cuda_device *cuda, int gpu, fsfm_error *err)
 static fsfm_status open_device(const fsfm_device_plugin *plugin, const fsfm_device_options *options,
                                fsfm_device **out, fsfm_error *err)
 {
-    int count;
+    int gpu = 0;
     *out = NULL;
-    FSFM_TRY(count_gpus(&count, err));
-    const int gpu = options->index % count;
+    FSFM_TRY(find_gpu(options->index, &gpu, err));
     fsfm_cuda_device *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the device cuda:%d", gpu);
     cuda->opened = cuda;

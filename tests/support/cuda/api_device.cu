@@ -7,6 +7,7 @@
 #include "api.h"
 #include "launch.h"
 #include "memory.h"
+#include "settings.h"
 #include "shared.h"
 #include "stream.h"
 
@@ -101,7 +102,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     properties->major = 9;
     properties->totalGlobalMem = device_bytes;
     properties->sharedMemPerBlock = most_shared_bytes_without_consent;
-    properties->sharedMemPerBlockOptin = most_shared_bytes;
+    properties->sharedMemPerBlockOptin = (size_t)settings().shared_bytes;
     properties->sharedMemPerMultiprocessor = shared_bytes_a_processor;
     properties->regsPerBlock = properties->regsPerMultiprocessor = registers;
     properties->warpSize = 32;
@@ -126,7 +127,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     case cudaDevAttrMaxThreadsPerBlock: *value = 1024; break;
     case cudaDevAttrMaxThreadsPerMultiProcessor: *value = 2048; break;
     case cudaDevAttrMaxSharedMemoryPerBlock: *value = (int)most_shared_bytes_without_consent; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = (int)most_shared_bytes; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = settings().shared_bytes; break;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = shared_bytes_a_processor; break;
     case cudaDevAttrMaxRegistersPerBlock: *value = registers; break;
     case cudaDevAttrL2CacheSize: *value = cache_bytes; break;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "machine.h"
+#include "shared.h"
 
 namespace emulated
 {
@@ -33,13 +34,14 @@ static bool read_flag(const char *variable)
 
 static Settings read_settings()
 {
-    const char *seed = getenv("FSFM_EMULATION_SEED");
+    const char *seed = getenv("FSFM_EMULATION_SEED"), *shared = getenv("FSFM_EMULATION_SHARED");
     Settings read = {};
     read.order = read_order();
     read.seed = seed == nullptr ? 0 : strtoull(seed, nullptr, 0);
     read.is_lazy = read_flag("FSFM_EMULATION_LAZY");
     read.is_protected = read_flag("FSFM_EMULATION_PROTECT");
     read.has_no_graphs = read_flag("FSFM_EMULATION_NO_GRAPHS");
+    read.shared_bytes = shared == nullptr ? (int)most_shared_bytes : atoi(shared);
     read.waits = getenv("FSFM_EMULATION_WAITS");
     read.counts = getenv("FSFM_EMULATION_COUNT");
     return read;

@@ -21,6 +21,7 @@ struct Settings {
     bool is_lazy;       /* FSFM_EMULATION_LAZY: streams queue their work and run it late, interleaved */
     bool is_protected;  /* FSFM_EMULATION_PROTECT: the host cannot touch device memory */
     bool has_no_graphs; /* FSFM_EMULATION_NO_GRAPHS: every capture fails at its end */
+    int shared_bytes;   /* FSFM_EMULATION_SHARED: of a block's memory, which is said to be no more */
     const char *waits;  /* FSFM_EMULATION_WAITS: the file that gets a line for each time the host waits, NULL
                            without */
     const char *counts; /* FSFM_EMULATION_COUNT: the file for counted bytes, NULL without */
