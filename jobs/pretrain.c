@@ -9,6 +9,7 @@
 #include "jobs/settings.h"
 #include "jobs/version.h"
 #include "mpi/alike.h"
+#include "mpi/start_guard.h"
 #include "mpi/stop.h"
 #include "mpi/train_loop.h"
 
@@ -31,10 +32,25 @@ static bool launcher_writes_to_file(void)
     return strncmp(target, "/dev/pts/", 9) != 0 && strncmp(target, "/dev/tty", 8) != 0;
 }
 
-static fsfm_status run(fsfm_comm *comm, fsfm_settings *settings, const char *config, fsfm_log *log,
-                       fsfm_error *err)
+/* What stands before the configuration is read: the arguments' word, else the default. */
+static double find_hang_timeout(int argc, char **argv)
+{
+    static const char key[] = "run.hang_timeout_s";
+    const fsfm_option *option = fsfm_settings_find(NULL, key, NULL, NULL);
+    fsfm_run_options run;
+    fsfm_error unused;
+    fsfm_options_defaults(option, 1, &run);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], key, sizeof key - 1) == 0 && argv[i][sizeof key - 1] == '=')
+            (void)!fsfm_option_set(option, &run, argv[i] + sizeof key, &unused); /* refused later */
+    return run.hang_timeout_s;
+}
+
+static fsfm_status run(fsfm_comm *comm, fsfm_settings *settings, const char *config, fsfm_start_guard *guard,
+                       fsfm_log *log, fsfm_error *err)
 {
     fsfm_train_job job = fsfm_settings_job(settings);
+    job.start_guard = guard;
     job.run_dir = settings->run.dir;
     job.config = config;
     job.version = fsfm_version();
@@ -74,21 +90,34 @@ static int pretrain(int argc, char **argv, fsfm_error *err)
     fsfm_log log;
     fsfm_settings *settings = NULL;
     char *config = NULL;
-    bool is_first = true;
+    double hang_timeout_s = find_hang_timeout(argc, argv);
+    fsfm_start_guard guard;
     fsfm_stop_catch_signals();
+    fsfm_start_guard_begin(&guard, hang_timeout_s, fsfm_exit_code(FSFM_ERR_INTERRUPTED));
+    fsfm_start_guard_tell(&guard, "MPI_Init, of this rank or of another one", NULL);
     fsfm_status st = fsfm_comm_start(&comm, err);
-    if (st != FSFM_OK) return fsfm_exit_code(st);
-    is_first = fsfm_comm_rank(comm) == 0;
-    fsfm_log_open(&log, is_first ? stdout : NULL);
+    if (st != FSFM_OK) {
+        fsfm_start_guard_end(&guard);
+        return fsfm_exit_code(st);
+    }
+    fsfm_log_open(&log, fsfm_comm_rank(comm) == 0 ? stdout : NULL);
     if (launcher_writes_to_file()) log.is_terminal = false;
     settings = calloc(1, sizeof *settings);
     if (!settings) st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the configuration");
     st = fsfm_comm_agree(comm, st, err);
+    fsfm_start_guard_tell(&guard, "reading the program", comm);
     if (st == FSFM_OK) st = fsfm_command_alike(comm, err);
+    fsfm_start_guard_tell(&guard, "reading the configuration", comm);
     if (st == FSFM_OK) st = load(comm, argc, argv, settings, &config, &log, err);
-    if (st == FSFM_OK) st = run(comm, settings, config, &log, err);
-    if (settings && settings->run.hang_timeout_s > 0) /* the run's own watchdog is closed */
-        fsfm_comm_end_within(comm, settings->run.hang_timeout_s, fsfm_exit_code(st));
+    if (st == FSFM_OK) {
+        hang_timeout_s = settings->run.hang_timeout_s;
+        fsfm_start_guard_limit(&guard, hang_timeout_s);
+        fsfm_start_guard_tell(&guard, "the watchdog", comm);
+        st = run(comm, settings, config, &guard, &log, err);
+    }
+    fsfm_start_guard_end(&guard);
+    if (hang_timeout_s > 0)
+        fsfm_comm_end_within(comm, hang_timeout_s, fsfm_exit_code(st)); /* as the watchdog */
     fsfm_log_close(&log);
     free(config);
     free(settings);
@@ -108,7 +137,8 @@ const fsfm_command fsfm_command_pretrain = {
         "SLURM_JOB_END_TIME, seconds since 1970) save and stop: exit code 75, and the same command goes on.\n"
         "A second signal gives the step up that is being computed.\n"
         "Ranks that hang for run.hang_timeout_s end with a line that names the one behind; 75 if there is a "
-        "checkpoint.\n"
+        "checkpoint,\n"
+        "and where they hang before the run is known.\n"
         "Exit codes: 0 done, 75 stopped and can go on, 1 failed, 2 wrong usage or configuration.\n",
     .run = pretrain,
 };

@@ -97,6 +97,14 @@ static bool started_by_launcher(void)
     return is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK") || is_set("PMI_SIZE");
 }
 
+int fsfm_comm_launched_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_set(names[i])) return atoi(getenv(names[i]));
+    return 0;
+}
+
 static void find_local(fsfm_comm *comm)
 {
     MPI_Comm node = MPI_COMM_NULL;

@@ -25,6 +25,8 @@ int fsfm_comm_size(const fsfm_comm *comm);
 /* This rank's number among, and the number of, ranks on this host. */
 int fsfm_comm_local_rank(const fsfm_comm *comm);
 int fsfm_comm_local_size(const fsfm_comm *comm);
+/* Not collective, without a communicator: this rank as the launcher's environment says it; 0 without. */
+int fsfm_comm_launched_rank(void);
 /* Not collective: the name of this host. */
 const char *fsfm_comm_host(const fsfm_comm *comm);
 /* Not collective: seconds that this rank has spent in MPI so far, for its sums and waiting for other ranks.

@@ -275,6 +275,7 @@ fsfm_status fsfm_train_run(fsfm_comm *comm, const fsfm_train_job *job, fsfm_log 
     train->ranks = fsfm_comm_size(comm);
     train->local_ranks = fsfm_comm_local_size(comm);
     if ((st = open_watchdog(train, err)) != FSFM_OK) goto done;
+    fsfm_start_guard_end(job->start_guard);
     if ((st = fsfm_comm_agree(comm, fsfm_comm_vote_open(comm, &train->vote, err), err)) != FSFM_OK) goto done;
     train->vote_every = 1; /* of the first step nothing is known */
     if ((st = fsfm_train_setup(train, err)) != FSFM_OK) goto done;

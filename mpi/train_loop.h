@@ -11,6 +11,7 @@
 #include "io/data_options.h"
 #include "mpi/comm.h"
 #include "mpi/health.h"
+#include "mpi/start_guard.h"
 #include "mpi/train_options.h"
 
 /* What to run; all pointers are borrowed. The same on all ranks. */
@@ -22,8 +23,9 @@ typedef struct {
     const char *run_dir;
     uint64_t seed;
     fsfm_device_kind device;
-    int64_t threads;       /* of a rank, or FSFM_AUTO */
-    double hang_timeout_s; /* 0: ranks that hang are waited for */
+    int64_t threads;               /* of a rank, or FSFM_AUTO */
+    double hang_timeout_s;         /* 0: ranks that hang are waited for */
+    fsfm_start_guard *start_guard; /* ended when the run's watchdog watches; NULL: none */
     fsfm_health_mode health;
     fsfm_health_measure_fn measure; /* what health is told by; NULL: fsfm_health_measure() */
     void *measure_context;

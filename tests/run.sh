@@ -76,7 +76,7 @@ else
     [ -z "$full" ] || others=()
     part "sanitizers, libraries" sanitized_tests 1 -L '^(unit|io|device|gradient|fuzz)$' "${others[@]}"
     # These ask how soon something happens, of steps that take seconds: with sanitizers they take minutes.
-    timed='^fault\.(second_signal|slow_rank|watchdog)$'
+    timed='^fault\.(second_signal|slow_rank|start_hangs|watchdog)$'
     part "sanitizers, program" sanitized_tests 0 -L '^(mpi|fault|end_to_end)$' -E "$timed"
     [ -z "$full" ] || part "sanitizers, golden files" sanitized_tests 0 -L '^golden$'
 fi
