@@ -42,11 +42,15 @@ fsfm_status fsfm_h5_open(const char *path, hid_t *out, fsfm_error *err)
     char reason[160];
     fsfm_status st = FSFM_OK;
     *out = H5I_INVALID_HID;
-    if (access(path, R_OK) != 0) return fsfm_fail(err, FSFM_ERR_IO, "cannot be read: %s", strerror(errno));
     hid_t properties = fsfm_h5_access();
-    if (properties < 0 || (*out = H5Fopen(path, H5F_ACC_RDONLY, properties)) < 0)
-        st = fsfm_fail(err, FSFM_ERR_FORMAT, "is not an HDF5 file or is cut short or damaged (%s)",
-                       fsfm_h5_reason(reason));
+    if (properties < 0 || (*out = H5Fopen(path, H5F_ACC_RDONLY, properties)) < 0) {
+        fsfm_h5_reason(reason);
+        if (access(path, R_OK) != 0)
+            st = fsfm_fail(err, FSFM_ERR_IO, "cannot be read: %s", strerror(errno));
+        else
+            st = fsfm_fail(err, FSFM_ERR_FORMAT, "is not an HDF5 file or is cut short or damaged (%s)",
+                           reason);
+    }
     if (properties >= 0) H5Pclose(properties);
     return st;
 }
@@ -103,7 +107,7 @@ fsfm_status fsfm_h5_write_u64(hid_t object, const char *name, const uint64_t *va
 static fsfm_status open_attribute(hid_t object, const char *name, hid_t *out, fsfm_error *err)
 {
     *out = H5I_INVALID_HID;
-    if (H5Aexists(object, name) <= 0 || (*out = H5Aopen(object, name, H5P_DEFAULT)) < 0)
+    if ((*out = H5Aopen(object, name, H5P_DEFAULT)) < 0)
         return fsfm_fail(err, FSFM_ERR_FORMAT, "attribute '%s' is missing", name);
     return FSFM_OK;
 }

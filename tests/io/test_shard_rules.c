@@ -18,12 +18,14 @@ static hid_t open_to_change(const char *path)
     return file;
 }
 
+typedef enum { PLAIN, CHUNKED, COMPACT, EXTERNAL } storage;
+
 typedef struct {
     const char *name; /* dataset to replace */
     hid_t type;       /* 0: only removed */
     int axes;
     hsize_t dims[4];
-    bool is_chunked;
+    storage stored;
     const char *message;
 } change;
 
@@ -34,7 +36,9 @@ static void replace_dataset(const char *path, const change *c)
     if (c->type) {
         hid_t space = H5Screate_simple(c->axes, c->dims, NULL), properties = H5Pcreate(H5P_DATASET_CREATE);
         H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
-        if (c->is_chunked) H5Pset_chunk(properties, c->axes, c->dims);
+        if (c->stored == CHUNKED) H5Pset_chunk(properties, c->axes, c->dims);
+        if (c->stored == COMPACT) H5Pset_layout(properties, H5D_COMPACT);
+        if (c->stored == EXTERNAL) H5Pset_external(properties, "/dev/zero", 0, H5F_UNLIMITED);
         hid_t dataset = H5Dcreate2(file, c->name, c->type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
         assert_true(dataset >= 0);
         H5Dclose(dataset);
@@ -49,35 +53,37 @@ static void test_datasets(void **context)
     (void)context;
     const hsize_t size = FIXTURE_SIZE;
     const change changes[] = {
-        {"images", 0, 0, {0}, false, "dataset 'images' is missing"},
-        {"images", H5T_STD_U8LE, 3, {COUNT, size, size}, false, "'images' has 3 axes, expected 4"},
+        {"images", 0, 0, {0}, PLAIN, "dataset 'images' is missing"},
+        {"images", H5T_STD_U8LE, 3, {COUNT, size, size}, PLAIN, "'images' has 3 axes, expected 4"},
         {"images",
          H5T_STD_U8LE,
          4,
          {COUNT, size, size, 4},
-         false,
+         PLAIN,
          "axis 3 of 'images' has length 4, expected 3"},
         {"images",
          H5T_STD_U8LE,
          4,
          {COUNT + 1, size, size, 3},
-         false,
+         PLAIN,
          "axis 0 of 'images' has length 4, expected 3"},
-        {"images", H5T_STD_I8LE, 4, {COUNT, size, size, 3}, false, "'images' has another type"},
-        {"images", H5T_STD_U8LE, 4, {COUNT, size, size, 3}, true, "'images' is not stored contiguously"},
+        {"images", H5T_STD_I8LE, 4, {COUNT, size, size, 3}, PLAIN, "'images' has another type"},
+        {"images", H5T_STD_U8LE, 4, {COUNT, size, size, 3}, CHUNKED, "'images' is not stored contiguously"},
         {"regions_p16",
          H5T_STD_U16LE,
          2,
          {COUNT, 196},
-         false,
+         PLAIN,
          "axis 1 of 'regions_p16' has length 196, expected 49"},
-        {"regions_p14", 0, 0, {0}, false, "dataset 'regions_p14' is missing"},
-        {"map_offset", H5T_STD_U64LE, 1, {COUNT}, false, "axis 0 of 'map_offset' has length 3, expected 4"},
-        {"xxh3", H5T_STD_U32LE, 1, {COUNT}, false, "'xxh3' has another type"},
-        {"xxh3_meta", 0, 0, {0}, false, "dataset 'xxh3_meta' is missing"},
-        {"id", H5T_STD_U8LE, 1, {COUNT}, false, "'id' has another type"},
-        {"frame", H5T_STD_I64LE, 1, {COUNT}, false, "'frame' has another type"},
-        {"group", 0, 0, {0}, false, "dataset 'group' is missing"},
+        {"regions_p14", 0, 0, {0}, PLAIN, "dataset 'regions_p14' is missing"},
+        {"map_offset", H5T_STD_U64LE, 1, {COUNT}, PLAIN, "axis 0 of 'map_offset' has length 3, expected 4"},
+        {"xxh3", H5T_STD_U32LE, 1, {COUNT}, PLAIN, "'xxh3' has another type"},
+        {"xxh3_meta", 0, 0, {0}, PLAIN, "dataset 'xxh3_meta' is missing"},
+        {"id", H5T_STD_U8LE, 1, {COUNT}, PLAIN, "'id' has another type"},
+        {"frame", H5T_STD_I64LE, 1, {COUNT}, PLAIN, "'frame' has another type"},
+        {"frame", H5T_STD_I32LE, 1, {COUNT}, COMPACT, "'frame' is not stored contiguously"},
+        {"frame", H5T_STD_I32LE, 1, {COUNT}, EXTERNAL, "'frame' is not stored contiguously"},
+        {"group", 0, 0, {0}, PLAIN, "dataset 'group' is missing"},
     };
     char folder[256], path[300];
     make_folder(folder);
