@@ -9,6 +9,7 @@
 
 #include "core/base/thread_pool.h"
 #include "mpi/alike.h"
+#include "mpi/memory_limit.h"
 
 typedef struct {
     char host[64];
@@ -81,26 +82,11 @@ fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsf
     return FSFM_OK;
 }
 
-static uint64_t number_in(const char *path)
-{
-    unsigned long long value = 0;
-    FILE *file = fopen(path, "r");
-    if (!file) return 0;
-    if (fscanf(file, "%llu", &value) != 1) value = 0; /* "max" */
-    fclose(file);
-    return value;
-}
-
 uint64_t fsfm_environment_memory_bytes(void)
 {
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        const uint64_t limit = number_in(limits[i]);
-        if (limit > 0 && limit < bytes) bytes = limit;
-    }
-    return bytes;
+    const uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t limit = fsfm_memory_limit_bytes("/proc/self/cgroup", "/sys/fs/cgroup");
+    return limit < bytes ? limit : bytes;
 }
 
 /* A line "NAME:  123 kB" of /proc/self/status: unlike getrusage() it says nothing of the program that started

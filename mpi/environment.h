@@ -27,7 +27,7 @@ fsfm_status fsfm_environment_is_crowded(fsfm_comm *comm, int threads, bool *is_c
 FSFM_MUST_USE
 fsfm_status fsfm_environment_places(fsfm_comm *comm, const fsfm_device *dev, fsfm_rank_place **places,
                                     fsfm_error *err);
-/* Bytes of memory that this process may use: the machine's, or the limit of its control group. */
+/* Bytes of memory that this process may use: the machine's, or the limit of its control groups. */
 uint64_t fsfm_environment_memory_bytes(void);
 /* Resident memory of this process: now, and the most so far. */
 uint64_t fsfm_environment_rss_bytes(void);
