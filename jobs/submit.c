@@ -24,6 +24,7 @@ enum { PATH_BYTES = 4096, COUNT_MAX = 1 << 20, QUARTER_MIN = 15 };
 #define MIB 1048576.0
 #define MEMORY_MARGIN 1.2     /* the plan is within 5 % on this machine; libraries of other machines differ */
 #define NODE_MIB 256.0        /* of a node, whatever runs there */
+#define THREADS_MIB 256.0     /* of a node whose processors may be more than are planned with */
 #define GPU_RANK_MIB 2048.0   /* of a rank with a GPU: what its driver takes of the host's memory (a guess) */
 #define TIME_MARGIN 1.2       /* of the predicted time */
 #define TIME_START_HOURS 0.25 /* start, evaluations, pictures */
@@ -45,6 +46,7 @@ typedef struct {
     const fsfm_settings *settings;
     fsfm_log *log;
     request request;
+    int64_t threads, micro_batch; /* chosen here, and so that the run is as planned given to it; 0: not */
     char *self;
     char here[PATH_BYTES], folder[PATH_BYTES]; /* absolute: where we are, and run.dir */
     char script[PATH_BYTES], job[PATH_BYTES];
@@ -67,7 +69,8 @@ static double node_memory_mib(const request *r, const fsfm_train_plan *plan)
         }
     }
     const double ranks = (double)(r->ranks_per_node - 1);
-    return ceil(NODE_MIB + MEMORY_MARGIN * (of_first + ranks * of_others) / MIB);
+    const double node_mib = NODE_MIB + (r->cpus_per_rank ? 0 : THREADS_MIB);
+    return ceil(node_mib + MEMORY_MARGIN * (of_first + ranks * of_others) / MIB);
 }
 
 /* In quarters of an hour. */
@@ -94,53 +97,98 @@ static fsfm_status read_request(submission *s, fsfm_error *err)
     FSFM_TRY(fsfm_arguments_int(a, "--ranks-per-node", r->gpus_per_node ? r->gpus_per_node : 1, 1, 4096,
                                 &r->ranks_per_node, err));
     const int64_t cpus = threads != FSFM_AUTO ? threads : r->gpus_per_node ? GPU_CPUS_PER_RANK : 0;
-    FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", cpus, 1, 4096, &r->cpus_per_rank, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", cpus, 1, 1024, &r->cpus_per_rank, err));
     if (r->nodes * r->ranks_per_node > COUNT_MAX)
         return fsfm_fail(err, FSFM_ERR_ARG, "--nodes: expected at most %d ranks, found %" PRId64, COUNT_MAX,
                          r->nodes * r->ranks_per_node);
     return FSFM_OK;
 }
 
-/* Fails as the run itself would where it cannot be on so many ranks. */
-static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
+/* The threads that a rank will have, where that is known. */
+static void choose_threads(submission *s, fsfm_settings *settings)
+{
+    if (settings->run.threads != FSFM_AUTO || !s->request.cpus_per_rank) return;
+    settings->run.threads = s->threads = s->request.cpus_per_rank;
+}
+
+/* What a node of the job has to hold. Fails as the run itself would where it cannot be on so many ranks. */
+static fsfm_status plan_memory(submission *s, fsfm_comm *comm, const fsfm_forecast_setup *setup,
+                               fsfm_log *log, fsfm_train_plan *plan, fsfm_error *err)
 {
     request *r = &s->request;
+    const bool has_choice =
+        s->settings->train.micro_batch == FSFM_AUTO && s->settings->train.reduction == FSFM_REDUCTION_FAST;
+    fsfm_train_options options = s->settings->train;
+    fsfm_train_job job = fsfm_settings_job(s->settings);
+    const fsfm_train_plan_setup how = {.job = &job,
+                                       .ranks = setup->ranks,
+                                       .node_ranks = (int)r->ranks_per_node,
+                                       .samples = setup->samples,
+                                       .is_elsewhere = r->gpus_per_node > 0};
+    job.train = &options;
+    if (r->gpus_per_node && has_choice && options.global_batch >= setup->ranks)
+        options.micro_batch = options.global_batch / setup->ranks; /* the most that a GPU may choose */
+    FSFM_TRY(fsfm_train_plan_make(comm, &how, log, plan, err));
+    if (!r->gpus_per_node && has_choice) s->micro_batch = plan->micro_batch;
+    r->memory_mib = node_memory_mib(r, plan);
+    return FSFM_OK;
+}
+
+/* Hours of the run, where they are known: what this machine reaches says nothing of several like it, and how
+ * fast a GPU is only its name says. */
+static fsfm_status plan_time(submission *s, fsfm_comm *comm, const fsfm_forecast_setup *setup, fsfm_log *log,
+                             double *hours, fsfm_error *err)
+{
+    const request *r = &s->request;
+    *hours = NAN;
+    if (!setup->gpu && (r->gpus_per_node || r->nodes > 1)) return FSFM_OK;
+    fsfm_forecast *forecast = calloc(1, sizeof *forecast);
+    if (!forecast) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a plan");
+    const fsfm_status st = fsfm_forecast_make(comm, setup, log, forecast, err);
+    if (st == FSFM_OK && forecast->time.is_known) *hours = forecast->time.hours;
+    free(forecast);
+    return st;
+}
+
+static void tell_choices(const submission *s, const fsfm_train_plan *plan, double hours)
+{
+    const request *r = &s->request;
+    fsfm_log_line(
+        s->log, "tasks     %" PRId64 " node%s x %" PRId64 ", %" PRId64 " steps of %" PRId64 " images",
+        r->nodes, r->nodes == 1 ? "" : "s", r->ranks_per_node, plan->steps, s->settings->train.global_batch);
+    fsfm_log_line(s->log, "memory    %.0f MiB a node", r->memory_mib);
+    if (s->micro_batch && !r->cpus_per_rank)
+        fsfm_log_line(s->log,
+                      "batch     train.micro_batch=%" PRId64
+                      " is for a rank with %d processors, as here: say "
+                      "--cpus-per-rank if nodes have others",
+                      s->micro_batch, plan->threads);
+    fsfm_log_line(
+        s->log, "time      %s%s a job%s", r->time[0] ? r->time : "24:00:00",
+        r->time[0] || !isnan(hours) ? "" : ", as it is not known how long the run takes (--gpu, --time);",
+        "; what is left then goes on by itself");
+}
+
+static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
+{
+    const request *r = &s->request;
     fsfm_log silent;
+    fsfm_train_plan plan;
+    double hours = NAN;
     fsfm_forecast_setup setup = {.settings = s->settings,
                                  .ranks = (int)(r->nodes * r->ranks_per_node),
                                  .gpu = fsfm_arguments_get(s->arguments, "--gpu", NULL)};
     FSFM_TRY(fsfm_arguments_int(s->arguments, "--samples", 0, 1, INT64_MAX, &setup.samples, err));
     if (setup.gpu && !r->gpus_per_node)
         return fsfm_fail(err, FSFM_ERR_ARG, "--gpu: expected --gpus-per-node with it, found none");
-    fsfm_forecast *forecast = calloc(1, sizeof *forecast);
-    if (!forecast) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a plan");
     fsfm_log_open(&silent, NULL);
-    fsfm_status st = FSFM_OK;
-    if (r->gpus_per_node && !setup.gpu) { /* of which kind is not known, nor how fast */
-        const fsfm_train_job job = fsfm_settings_job(s->settings);
-        const fsfm_train_plan_setup plan = {
-            .job = &job, .ranks = setup.ranks, .samples = setup.samples, .is_elsewhere = true};
-        st = fsfm_train_plan_make(comm, &plan, &silent, &forecast->plan, err);
-    } else
-        st = fsfm_forecast_make(comm, &setup, &silent, forecast, err);
+    fsfm_status st = plan_memory(s, comm, &setup, &silent, &plan, err);
+    if (st == FSFM_OK) st = plan_time(s, comm, &setup, &silent, &hours, err);
     fsfm_log_close(&silent);
-    if (st == FSFM_OK) {
-        /* What this machine reaches says nothing of several like it. */
-        const bool is_known = forecast->time.is_known && (setup.gpu || r->nodes == 1);
-        r->memory_mib = node_memory_mib(r, &forecast->plan);
-        choose_time(s, is_known ? forecast->time.hours : NAN);
-        fsfm_log_line(s->log,
-                      "tasks     %" PRId64 " node%s x %" PRId64 ", %" PRId64 " steps of %" PRId64 " images",
-                      r->nodes, r->nodes == 1 ? "" : "s", r->ranks_per_node, forecast->plan.steps,
-                      s->settings->train.global_batch);
-        fsfm_log_line(s->log, "memory    %.0f MiB a node", r->memory_mib);
-        fsfm_log_line(s->log, "time      %s%s a job%s", r->time[0] ? r->time : "24:00:00",
-                      r->time[0] || is_known ? ""
-                                             : ", as it is not known how long the run takes (--gpu, --time);",
-                      "; what is left then goes on by itself");
-    }
-    free(forecast);
-    return st;
+    if (st != FSFM_OK) return st;
+    choose_time(s, hours);
+    tell_choices(s, &plan, hours);
+    return FSFM_OK;
 }
 
 static void put_directives(FILE *stream, const submission *s)
@@ -174,6 +222,8 @@ static void put_command(FILE *stream, const submission *s)
         fputc(' ', stream);
         fsfm_batch_put_quoted(stream, s->arguments->words[i]);
     }
+    if (s->threads) fprintf(stream, " run.threads=%" PRId64, s->threads);
+    if (s->micro_batch) fprintf(stream, " train.micro_batch=%" PRId64, s->micro_batch);
     fputc('\n', stream);
 }
 
@@ -263,6 +313,7 @@ static fsfm_status submit(submission *s, fsfm_comm *comm, fsfm_settings *setting
     FSFM_TRY(fsfm_settings_load(a->words[0], a->word_count - 1, a->words + 1, settings, warning, err));
     if (warning[0]) fsfm_log_line(s->log, "warning: %s", warning);
     FSFM_TRY(read_request(s, err));
+    choose_threads(s, settings);
     FSFM_TRY(find_places(s, err));
     if (!is_dry) FSFM_TRY(check_free(s, err));
     FSFM_TRY(choose(s, comm, err));
@@ -302,23 +353,26 @@ const fsfm_command fsfm_command_submit = {
     .name = "submit",
     .usage = "submit CONFIG.yaml [--nodes N] [--gpus-per-node G] [--time T] [--dry-run] [key=value ...]",
     .summary = "pretrain as a SLURM job, which stops and goes on by itself",
-    .help = "Writes run.dir/pretrain.sbatch, with tasks, memory and time from the run's plan, and hands it "
-            "to sbatch.\n"
-            "The job saves and stops near the end of its time, when it is preempted or told to, and puts "
-            "itself back\n"
-            "into the queue until the run is done. What it prints is in run.dir/slurm-JOB.out. Partition and "
-            "account:\n"
-            "SBATCH_PARTITION, SBATCH_ACCOUNT, ... in the environment, or --sbatch; modules: FSFM_SETUP, a "
-            "file that the\n"
-            "job sources (the script says what else).\n"
-            "--nodes N           (1)\n"
-            "--gpus-per-node G   a rank a GPU; without it a rank a node, on its processors\n"
-            "--ranks-per-node N  another number of them\n"
-            "--cpus-per-rank N   (run.threads; 8 with GPUs; else the whole node)\n"
-            "--time T            of a job; else predicted with some to spare, at most 24 hours\n"
-            "--gpu NAME          h100, a100, h200 or a file, as `plan` knows them, to predict the time\n"
-            "--samples N         of a training set that is not here yet\n"
-            "--sbatch OPTION     one more option of sbatch, as --sbatch=--partition=gpu; may be repeated\n"
-            "--dry-run           write and print the script alone\n",
+    .help =
+        "Writes run.dir/pretrain.sbatch, with tasks, memory and time from the run's plan, and hands it "
+        "to sbatch.\n"
+        "The job saves and stops near the end of its time, when it is preempted or told to, and puts "
+        "itself back\n"
+        "into the queue until the run is done. On processors the plan's train.micro_batch is given to "
+        "it, so that\n"
+        "it fits the memory that was asked for. What it prints is in run.dir/slurm-JOB.out. Partition and "
+        "account:\n"
+        "SBATCH_PARTITION, SBATCH_ACCOUNT, ... in the environment, or --sbatch; modules: FSFM_SETUP, a "
+        "file that the\n"
+        "job sources (the script says what else).\n"
+        "--nodes N           (1)\n"
+        "--gpus-per-node G   a rank a GPU; without it a rank a node, on its processors\n"
+        "--ranks-per-node N  another number of them\n"
+        "--cpus-per-rank N   (run.threads, which becomes N else; 8 with GPUs; else the whole node)\n"
+        "--time T            of a job; else predicted with some to spare, at most 24 hours\n"
+        "--gpu NAME          h100, a100, h200 or a file, as `plan` knows them, to predict the time\n"
+        "--samples N         of a training set that is not here yet\n"
+        "--sbatch OPTION     one more option of sbatch, as --sbatch=--partition=gpu; may be repeated\n"
+        "--dry-run           write and print the script alone\n",
     .run = run,
 };

@@ -137,9 +137,10 @@ static fsfm_checkpoint describe_checkpoint(const fsfm_learner_memory *learner,
 static passing_memory find_passing(const fsfm_train *train, const fsfm_checkpoint *checkpoint)
 {
     const fsfm_train_options *o = train->job->train;
+    const bool is_spread = train->local_ranks < train->ranks; /* memory that a host's ranks share is no way */
     const fsfm_reduce_setup reduce = {.count = checkpoint->floats[FSFM_STATE_ONLINE],
                                       .kind = o->reduction,
-                                      .carrier = o->carrier,
+                                      .carrier = is_spread ? FSFM_CARRIER_MPI : o->carrier,
                                       .slices = o->slices};
     passing_memory p = {.exchange = fsfm_reduce_memory_bytes(&reduce, train->ranks),
                         .evaluation = evaluation_bytes(train),
@@ -251,7 +252,7 @@ static fsfm_status plan_memory(const fsfm_train *train, uint64_t code_bytes, fsf
     sum_up(&out->first);
     sum_up(&out->others);
     return find_largest(train, out->first.total - learner.activations - learner.batch,
-                        out->machine_bytes / (uint64_t)train->ranks, &out->largest_micro_batch, err);
+                        out->machine_bytes / (uint64_t)train->local_ranks, &out->largest_micro_batch, err);
 }
 
 /* Every planned rank is like this one. */
@@ -311,6 +312,7 @@ static fsfm_status shape(fsfm_train *train, int64_t samples, fsfm_error *err)
 fsfm_status fsfm_train_plan_make(fsfm_comm *comm, const fsfm_train_plan_setup *setup, fsfm_log *log,
                                  fsfm_train_plan *out, fsfm_error *err)
 {
+    const int node_ranks = setup->node_ranks > 0 ? setup->node_ranks : setup->ranks;
     fsfm_train_job job = *setup->job;
     fsfm_log silent;
     fsfm_train *train = calloc(1, sizeof *train);
@@ -319,14 +321,14 @@ fsfm_status fsfm_train_plan_make(fsfm_comm *comm, const fsfm_train_plan_setup *s
     fsfm_log_open(&silent, NULL);
     if ((st = fsfm_comm_agree(comm, st, err)) != FSFM_OK) goto done;
     if (job.threads == FSFM_AUTO)
-        job.threads =
-            fsfm_processors_available() / setup->ranks > 0 ? fsfm_processors_available() / setup->ranks : 1;
+        job.threads = fsfm_processors_available() > node_ranks ? fsfm_processors_available() / node_ranks : 1;
     if (setup->is_elsewhere) job.device = FSFM_DEVICE_CPU; /* it stands in where shapes are measured */
     train->job = &job;
     train->comm = comm;
     train->log = setup->is_elsewhere ? &silent : log;
     train->rank = fsfm_comm_rank(comm);
-    train->ranks = train->local_ranks = setup->ranks;
+    train->ranks = setup->ranks;
+    train->local_ranks = node_ranks;
     st = shape(train, setup->samples, err);
     if (st == FSFM_OK) {
         describe(train, out);

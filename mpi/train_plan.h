@@ -31,8 +31,9 @@ typedef struct {
 
 typedef struct {
     const fsfm_train_job *job; /* borrowed; run_dir is not looked at */
-    int ranks;                 /* all on this machine, whose memory and processors they share */
-    int64_t samples;           /* of the training set, where it is not there yet; 0: data.path is opened */
+    int ranks;
+    int node_ranks;    /* of them on a machine, whose memory and processors they share; 0: all */
+    int64_t samples;   /* of the training set, where it is not there yet; 0: data.path is opened */
     bool is_elsewhere; /* on machines that are not like this one (GPUs): its device is not looked for */
 } fsfm_train_plan_setup;
 
