@@ -9,8 +9,8 @@
 
 /* As one word of a shell. */
 void fsfm_batch_put_quoted(FILE *stream, const char *word);
-/* What sbatch says of a script: its first line, the number of a job. instead: what else one may do where
- * there is no sbatch. */
+/* The job that sbatch makes of a script: 17, or 17;cluster. What else sbatch prints (plugins of a site do) is
+ * shown on stderr. instead: what one may do where there is no sbatch. */
 FSFM_MUST_USE
 fsfm_status fsfm_batch_submit(const char *script, const char *instead, char answer[256], fsfm_error *err);
 /* The script in jobs/slurm/pretrain.sbatch, which the build puts into the program. */
