@@ -227,18 +227,26 @@ static void put_command(FILE *stream, const submission *s)
     fputc('\n', stream);
 }
 
-/* The script with our lines in their place; owned. */
+/* The script up to behind a line, from what is left of it. */
+static void copy_to(FILE *stream, const char *line, const char **at)
+{
+    const char *found = strstr(*at, line);
+    FSFM_ASSERT(found);
+    found += strlen(line);
+    fwrite(*at, 1, (size_t)(found - *at), stream);
+    *at = found;
+}
+
+/* The script with our lines in their places; owned. */
 static fsfm_status make_script(const submission *s, char **out, size_t *size_bytes, fsfm_error *err)
 {
-    static const char mark[] = "# --- choices of `fsfm submit` ---\n";
-    const char *at = strstr(fsfm_pretrain_script, mark);
-    FSFM_ASSERT(at);
-    at += sizeof mark - 1;
+    const char *at = fsfm_pretrain_script;
     *out = NULL;
     FILE *stream = open_memstream(out, size_bytes);
     if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a script");
-    fwrite(fsfm_pretrain_script, 1, (size_t)(at - fsfm_pretrain_script), stream);
+    copy_to(stream, "# --- options of `fsfm submit` ---\n", &at);
     put_directives(stream, s);
+    copy_to(stream, "# --- command of `fsfm submit` ---\n", &at);
     put_command(stream, s);
     fputs(at, stream);
     if (fclose(stream) == 0) return FSFM_OK;

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the batch scripts do with answers of SLURM that a cluster seldom gives: programs stand in for it.
+. "$SOURCE/tests/support/runs.sh" || exit 1
+cd "$work" && mkdir bin && cp "$SOURCE"/jobs/slurm/*.sbatch . || exit 1
+stub() { # NAME LINE...: a program that notes its words
+    printf '%s\n' '#!/bin/bash' "echo \"${1##*/} \$*\" >>calls" "${@:2}" >"bin/$1"
+    chmod +x "bin/$1"
+}
+stub squeue 'cat state 2>/dev/null'
+stub scontrol 'exit 0'
+stub srun 'exit 75'
+stub sbatch 'echo "sbatch: lua: come in"' 'echo "18;cluster"'
+export PATH=$work/bin:$PATH SLURM_JOB_ID=7 SLURM_JOB_PARTITION=main SLURM_JOB_NUM_NODES=2 FSFM_PATIENCE=0
+job() { # STATE [NAME=VALUE...]: a job that stops with 75 while SLURM says so of it
+    echo "$1" >state
+    [ -n "$1" ] || rm state
+    rm -f calls
+    env "${@:2}" timeout 60 bash "${SCRIPT:-pretrain.sbatch}" a.yaml >out 2>&1
+    [ $? = "${CODE:-75}" ] || fail "the code of the script, $*: $(cat out)"
+}
+requeues() { grep -c '^scontrol requeue 7$' calls; }
+
+job RUNNING
+[ "$(requeues)" = 1 ] && grep -qx 'job 7 ends with 75: requeued' out || fail "requeued: $(cat out calls)"
+
+# A signal may come before anything else is done: nothing is started then, and nothing is lost.
+early='[ ! -e early ] || { kill -TERM "$(cat early)" && rm early; }'
+stub squeue "$early" 'cat state 2>/dev/null'
+stub scontrol "$early" '[ "$1" != show ] || echo "   Command=$PWD/$SCRIPT a.yaml"' 'exit 0'
+for SCRIPT in pretrain.sbatch finetune.sbatch pack.sbatch; do
+    export SCRIPT
+    echo 'kill -USR1 $$' >setup
+    job RUNNING FSFM_SETUP=./setup
+    [ "$(requeues)" = 1 ] && ! grep -q '^srun' calls || fail "$SCRIPT, a signal while it is set up: $(cat out calls)"
+    rm calls
+    (echo $BASHPID >early && exec bash "$SCRIPT" a.yaml >out 2>&1)
+    [ "$(requeues)" = 1 ] && [ ! -e early ] && ! grep -q '^srun' calls || fail "$SCRIPT, a signal while it asks SLURM: $(cat out calls)"
+done
+unset SCRIPT
