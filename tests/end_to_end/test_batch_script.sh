@@ -38,3 +38,30 @@ for SCRIPT in pretrain.sbatch finetune.sbatch pack.sbatch; do
     [ "$(requeues)" = 1 ] && [ ! -e early ] && ! grep -q '^srun' calls || fail "$SCRIPT, a signal while it asks SLURM: $(cat out calls)"
 done
 unset SCRIPT
+
+# A controller that is away for a while ends no run; nor does one that is away for long, as long as anything can be told it.
+stub squeue '[ ! -e away ] || { rm away; exit 1; }' 'cat state 2>/dev/null'
+stub scontrol '[ ! -s fails ] || { sed -i 1d fails; exit 1; }'
+stub srun 'touch away' 'exit 75'
+job RUNNING FSFM_PATIENCE=60
+stub srun 'exit 75'
+[ ! -e away ] && [ "$(requeues)" = 1 ] && ! grep -q '^sbatch' calls || fail "a controller that is away: $(cat out calls)"
+job ''
+[ "$(requeues)" = 1 ] && ! grep -q '^sbatch' calls || fail "a squeue that says nothing: $(cat out calls)"
+echo >fails
+job RUNNING FSFM_PATIENCE=60
+[ "$(requeues)" = 2 ] && ! grep -q '^sbatch' calls || fail "a requeue that fails once: $(cat out calls)"
+printf '\n\n\n\n' >fails
+job RUNNING FSFM_PATIENCE=60
+[ "$(requeues)" = 2 ] && grep -q '^sbatch.* --dependency=afterany:7 .* --nodes=2 .*a.yaml$' calls || fail "refused: $(cat out calls)"
+rm fails
+for state in 'COMPLETING None' 'PENDING BeginTime' CANCELLED; do
+    job "$state"
+    [ "$(requeues)" = 0 ] && grep -q 'it was cancelled' out || fail "$state: $(cat out calls)"
+done
+job RUNNING SLURM_RESTART_COUNT=3 FSFM_REQUEUES=3
+[ "$(requeues)" = 0 ] && grep -q 'no more' out || fail "requeued more often than asked for: $(cat out calls)"
+stub srun 'exit 1'
+CODE=1 job RUNNING
+[ "$(requeues)" = 0 ] || fail "requeued at 1: $(cat out calls)"
+stub srun 'exit 75'
