@@ -65,3 +65,7 @@ stub srun 'exit 1'
 CODE=1 job RUNNING
 [ "$(requeues)" = 0 ] || fail "requeued at 1: $(cat out calls)"
 stub srun 'exit 75'
+
+# Its time is over, but it is not killed yet; TERM came with that.
+job 'COMPLETING TimeLimit'
+[ "$(requeues)" = 1 ] || fail "a job whose time is over: $(cat out calls)"
