@@ -69,3 +69,16 @@ stub srun 'exit 75'
 # Its time is over, but it is not killed yet; TERM came with that.
 job 'COMPLETING TimeLimit'
 [ "$(requeues)" = 1 ] || fail "a job whose time is over: $(cat out calls)"
+
+# Each rank sees all GPUs of its node: by NCCL and MPI they reach one another.
+stub srun 'echo "${SLURM_GPUS_PER_TASK-none}" >bound' 'exit 75'
+job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_GPUS_PER_TASK=1
+grep -q '^srun.* --distribution=block:block ' calls && ! grep -q -- --gpu-bind calls && [ "$(cat bound)" = none ] ||
+    fail "GPUs: $(cat calls)"
+job RUNNING
+stub srun 'echo "${SLURM_GPUS_PER_TASK-none}" >bound' 'exit 75'
+job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_GPUS_PER_TASK=1
+grep -q '^srun.* --distribution=block:block ' calls && ! grep -q -- --gpu-bind calls && [ "$(cat bound)" = none ] ||
+    fail "GPUs: $(cat calls)"
+job RUNNING
+! grep -q -- --distribution calls || fail "no GPUs: $(cat calls)"
