@@ -76,9 +76,18 @@ job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_GPUS_PER_TASK=1
 grep -q '^srun.* --distribution=block:block ' calls && ! grep -q -- --gpu-bind calls && [ "$(cat bound)" = none ] ||
     fail "GPUs: $(cat calls)"
 job RUNNING
-stub srun 'echo "${SLURM_GPUS_PER_TASK-none}" >bound' 'exit 75'
-job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_GPUS_PER_TASK=1
-grep -q '^srun.* --distribution=block:block ' calls && ! grep -q -- --gpu-bind calls && [ "$(cat bound)" = none ] ||
-    fail "GPUs: $(cat calls)"
-job RUNNING
 ! grep -q -- --distribution calls || fail "no GPUs: $(cat calls)"
+
+# The job in place of one that is not requeued has its options, and is the run's job for `fsfm submit` if that one was.
+stub scontrol '[ "$1" != show ] || echo "   Command=$PWD/run/pretrain.sbatch a.yaml"' '[ "$1" = show ]'
+stub squeue '[ "$5" != %l ] || { echo 1-00:00:00; exit; }' 'cat state'
+mkdir run && cp pretrain.sbatch run && echo 7 >run/job || exit 1
+job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_MEM_PER_CPU=500
+[ "$(cat run/job)" = 18 ] && grep -qx 'Submitted batch job 18' out || fail "the new job is not noted: $(cat out calls)"
+for option in --gpus-per-node=4 --mem-per-cpu=500 --time=1-00:00:00; do
+    grep -q "^sbatch.* $option .*/run/pretrain.sbatch a.yaml\$" calls || fail "$option: $(cat calls)"
+done
+job RUNNING SLURM_GPUS_ON_NODE=4 SLURM_GPUS_PER_NODE=a100:4 SLURM_MEM_PER_NODE=900
+[ "$(cat run/job)" = 18 ] || fail "the job of another one was overwritten"
+grep -q '^sbatch.* --gpus-per-node=a100:4 --mem=900 ' calls || fail "a kind of GPU, memory of a node: $(cat calls)"
+exit 0
