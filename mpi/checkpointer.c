@@ -28,6 +28,7 @@ struct fsfm_checkpointer {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_due, is_best, is_stopping, has_result; /* under lock; is_due until the write has ended */
+    double due_s;                                  /* when it was started; under lock */
     fsfm_checkpoint_result result;
 };
 
@@ -165,6 +166,7 @@ void fsfm_checkpointer_start(fsfm_checkpointer *c, bool is_best)
     pthread_mutex_lock(&c->lock);
     FSFM_ASSERT(!c->is_due);
     c->is_due = true;
+    c->due_s = fsfm_clock_monotonic_s();
     c->is_best = is_best;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
@@ -188,10 +190,20 @@ bool fsfm_checkpointer_take_result(fsfm_checkpointer *c, fsfm_checkpoint_result 
     return has_one;
 }
 
-double fsfm_checkpointer_seconds(const fsfm_checkpointer *c)
+double fsfm_checkpointer_seconds(fsfm_checkpointer *c, int64_t more)
 {
+    double late_s = 0;
+    pthread_mutex_lock(&c->lock);
     /* A guess of 200 MB/s, each byte written and read back, until one was measured. */
-    return c->seconds > 0 ? c->seconds : 1.0 + (double)fsfm_checkpoint_size_bytes(&c->snapshot) / 100e6;
+    double one_s =
+        c->seconds > 0 ? c->seconds : 1.0 + (double)fsfm_checkpoint_size_bytes(&c->snapshot) / 100e6;
+    if (c->is_due) {
+        const double since_s = fsfm_clock_monotonic_s() - c->due_s;
+        if (since_s > one_s) one_s = since_s; /* the disk is slower today */
+        late_s = one_s;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return late_s + (double)more * one_s;
 }
 
 fsfm_status fsfm_checkpointer_load(fsfm_checkpointer *c, fsfm_checkpoint_accept_fn accept, void *context,

@@ -50,6 +50,7 @@ typedef struct {
 } fsfm_checkpoint_result;
 /* The outcome of the write that ended since the last call; false if there is none. */
 bool fsfm_checkpointer_take_result(fsfm_checkpointer *checkpointer, fsfm_checkpoint_result *out);
-/* Seconds that a write takes: of the last one, or a guess from its size. */
-double fsfm_checkpointer_seconds(const fsfm_checkpointer *checkpointer);
+/* Seconds that so many more writes take, each as the last one or as its size lets guess, behind the one that
+ * is under way. */
+double fsfm_checkpointer_seconds(fsfm_checkpointer *checkpointer, int64_t more);
 #endif

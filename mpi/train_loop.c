@@ -31,7 +31,7 @@ static bool is_evaluation_due(const fsfm_train *train)
 static int64_t stop_asked(void *context)
 {
     fsfm_train *train = context;
-    const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
+    const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints, 1) : 0;
     return (int64_t)fsfm_stop_asked(&train->stop, checkpoint_s + 1.0);
 }
 
@@ -107,8 +107,7 @@ static void draw_picture(fsfm_train *train)
  * the run directory to another run, whose checkpoints a save here would remove. */
 static void save_if_due(fsfm_train *train, bool is_last, bool is_best)
 {
-    const int64_t every = train->job->train->checkpoint_every_steps;
-    const bool is_due_now = is_last || is_best || (every > 0 && train->at.step % every == 0);
+    const bool is_due_now = is_last || is_best || fsfm_train_saves_after(train, train->at.step);
     if (train->rank != 0) return;
     fsfm_watchdog_tell(train->watchdog, FSFM_PHASE_SAVING, train->at.step);
     fsfm_train_report_saved(train, false, NULL);

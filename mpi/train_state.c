@@ -123,6 +123,12 @@ done:
     return st;
 }
 
+bool fsfm_train_saves_after(const fsfm_train *train, int64_t steps)
+{
+    const int64_t every = train->job->train->checkpoint_every_steps;
+    return every > 0 && steps % every == 0;
+}
+
 fsfm_status fsfm_train_save(fsfm_train *train, bool is_best, fsfm_error *err)
 {
     fsfm_checkpoint *snapshot = fsfm_checkpointer_snapshot(train->checkpoints);

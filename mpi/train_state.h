@@ -128,6 +128,8 @@ void fsfm_train_close(fsfm_train *train);
 /* train_state.c: loads the newest checkpoint, or starts anew. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_load(fsfm_train *train, bool *is_resumed, fsfm_error *err);
+/* Whether a checkpoint is due when so many steps are done, whatever else may call for one. */
+bool fsfm_train_saves_after(const fsfm_train *train, int64_t steps);
 /* Not collective (rank 0): begins to write a checkpoint of the state. */
 FSFM_MUST_USE
 fsfm_status fsfm_train_save(fsfm_train *train, bool is_best, fsfm_error *err);

@@ -271,16 +271,23 @@ static void choose_vote(fsfm_train *train, double step_s)
     train->vote_every = every < (double)parts ? (int64_t)every : 0;
 }
 
+/* Rank 0: seconds from here to a checkpoint behind the next step, which waits for one that is written then.
+ */
+static double save_seconds(const fsfm_train *train)
+{
+    const bool saves_now = fsfm_train_saves_after(train, train->at.step + 1);
+    return train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints, saves_now ? 2 : 1) : 0;
+}
+
 /* Whatever ranks have to tell each other at the end of a step. */
 static fsfm_status compare_notes(fsfm_train *train, fsfm_status mine, fsfm_step_outcome *out, fsfm_error *err)
 {
-    const double checkpoint_s = train->rank == 0 ? fsfm_checkpointer_seconds(train->checkpoints) : 0;
     const int64_t count = train->found_count;
     int64_t *notes = train->times.notes;
     notes[0] = mine != FSFM_OK;
     notes[1] = out->is_bad;
     notes[2] = count;
-    notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + checkpoint_s + 1.0);
+    notes[3] = (int64_t)fsfm_stop_asked(&train->stop, train->step_s + save_seconds(train) + 1.0);
     notes[4] = (int64_t)(train->step_s * 1e6);
     fsfm_comm_max_i64(train->comm, notes, FSFM_NOTES + fsfm_train_put_times(train));
     if (notes[0]) return fsfm_comm_agree(train->comm, mine, err);

@@ -283,6 +283,23 @@ static void failed_write_harms_nothing(void **state)
     assert_false(exists(f, 6));
 }
 
+/* A save waits for the write that is under way: what it takes counts. */
+static void seconds_with_a_write_under_way(void **state)
+{
+    fixture *f = *state;
+    bool is_seen = false;
+    for (int64_t step = 1; step <= 50 && !is_seen; step++) { /* the write may have ended before we look */
+        const double alone_s = fsfm_checkpointer_seconds(f->checkpointer, 1);
+        assert_true(alone_s > 0 && fsfm_checkpointer_seconds(f->checkpointer, 2) == 2 * alone_s);
+        fsfm_checkpointer_snapshot(f->checkpointer)->counters.step = step;
+        fsfm_checkpointer_start(f->checkpointer, false);
+        is_seen = fsfm_checkpointer_seconds(f->checkpointer, 1) >= 2 * alone_s;
+        fsfm_checkpointer_wait(f->checkpointer);
+    }
+    assert_true(is_seen);
+    assert_true(fsfm_checkpointer_seconds(f->checkpointer, 0) == 0);
+}
+
 static void half_files_of_a_killed_run_go(void **state)
 {
     fixture *f = *state;
@@ -310,6 +327,7 @@ int main(void)
         CASE(refused_configuration_is_no_damage),
         CASE(latest_goes_before_the_newest),
         CASE(failed_write_harms_nothing),
+        CASE(seconds_with_a_write_under_way),
         CASE(half_files_of_a_killed_run_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
