@@ -16,7 +16,6 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "io/json_scan.h"
-#include "io/slurm_job.h"
 
 #define SQUEUE_TIMEOUT_S 10.0
 
@@ -115,7 +114,8 @@ bool fsfm_lock_holder_is_here(const fsfm_lock_holder *holder, const fsfm_lock_ho
            holder->pid_space == self->pid_space;
 }
 
-bool fsfm_lock_holder_is_gone(const fsfm_lock_holder *holder, const fsfm_lock_holder *self)
+bool fsfm_lock_holder_is_gone(const fsfm_lock_holder *holder, const fsfm_lock_holder *self,
+                              const fsfm_slurm_queue *queue)
 {
     if (fsfm_lock_holder_is_here(holder, self)) {
         /* A process of somebody else may be hidden in /proc, but it is there. */
@@ -126,5 +126,6 @@ bool fsfm_lock_holder_is_gone(const fsfm_lock_holder *holder, const fsfm_lock_ho
     }
     if (!holder->job[0]) return false;
     if (strcmp(holder->job, self->job) == 0) return holder->job_restart < self->job_restart;
+    if (queue) return fsfm_slurm_queue_find(queue, holder->job) == FSFM_SLURM_GONE;
     return fsfm_slurm_job_is_gone(holder->job, SQUEUE_TIMEOUT_S);
 }

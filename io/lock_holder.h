@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/slurm_job.h"
+
 enum { FSFM_LOCK_LINE_BYTES = 1024 };
 
 typedef struct {
@@ -31,6 +33,7 @@ bool fsfm_lock_holder_read(const char *bytes, size_t size_bytes, fsfm_lock_holde
 /* Whether both see the same process numbers. */
 bool fsfm_lock_holder_is_here(const fsfm_lock_holder *holder, const fsfm_lock_holder *self);
 /* Whether holder is known not to run any more: its process is dead here, its job was requeued since, or SLURM
- * does not know the job. False where nobody can tell. */
-bool fsfm_lock_holder_is_gone(const fsfm_lock_holder *holder, const fsfm_lock_holder *self);
+ * does not know the job. False where nobody can tell. queue: what SLURM says; NULL: it is asked. */
+bool fsfm_lock_holder_is_gone(const fsfm_lock_holder *holder, const fsfm_lock_holder *self,
+                              const fsfm_slurm_queue *queue);
 #endif

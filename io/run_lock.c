@@ -96,7 +96,7 @@ static fsfm_status look(const fsfm_run_lock *lock, found_lock *out, fsfm_error *
 static bool is_stale(const fsfm_run_lock *lock, const found_lock *found)
 {
     if (found->age_s >= lock->timing.stale_s) return true;
-    return found->is_readable && fsfm_lock_holder_is_gone(&found->holder, &lock->self);
+    return found->is_readable && fsfm_lock_holder_is_gone(&found->holder, &lock->self, NULL);
 }
 
 /* Whether the lock at path is our file. */
@@ -356,26 +356,54 @@ void fsfm_run_lock_release(fsfm_run_lock **lock)
     *lock = NULL;
 }
 
-bool fsfm_run_lock_is_held(const char *folder, double stale_s, char holder[384])
+/* The line in the lock of folder; its length, or less than 1. False: there is no lock. */
+static bool read_line(const char *folder, char line[FSFM_LOCK_LINE_BYTES], ssize_t *size_bytes,
+                      double *renewed_s)
 {
-    char path[PATH_BYTES], line[FSFM_LOCK_LINE_BYTES];
+    char path[PATH_BYTES];
     struct stat info;
-    fsfm_lock_holder self, found;
-    holder[0] = '\0';
     if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path) return false;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
-    const ssize_t n = pread(fd, line, sizeof line, 0);
+    *size_bytes = pread(fd, line, FSFM_LOCK_LINE_BYTES, 0);
     const bool has_age = fstat(fd, &info) == 0;
     close(fd);
-    if (!has_age || fsfm_clock_unix_s() - seconds(info.st_mtim) >= stale_s) return false;
+    if (has_age) *renewed_s = seconds(info.st_mtim);
+    return has_age;
+}
+
+bool fsfm_run_lock_is_held(const char *folder, double stale_s, char holder[384])
+{
+    return fsfm_run_lock_is_held_given(folder, stale_s, NULL, holder);
+}
+
+bool fsfm_run_lock_is_held_given(const char *folder, double stale_s, const fsfm_slurm_queue *queue,
+                                 char holder[384])
+{
+    char line[FSFM_LOCK_LINE_BYTES];
+    double renewed_s = 0.0;
+    ssize_t n = 0;
+    fsfm_lock_holder self, found;
+    holder[0] = '\0';
+    if (!read_line(folder, line, &n, &renewed_s) || fsfm_clock_unix_s() - renewed_s >= stale_s) return false;
     if (n <= 0 || !fsfm_lock_holder_read(line, (size_t)n, &found)) {
         snprintf(holder, 384, "somebody whose lock cannot be read");
         return true;
     }
     fsfm_lock_holder_self(&self);
-    if (fsfm_lock_holder_is_gone(&found, &self)) return false;
+    if (fsfm_lock_holder_is_gone(&found, &self, queue)) return false;
     snprintf(holder, 384, "host %s, pid %lld%s%s%s", found.host, (long long)found.pid,
              found.job[0] ? " (job " : "", found.job, found.job[0] ? ")" : "");
     return true;
+}
+
+void fsfm_run_lock_job(const char *folder, char job[64])
+{
+    char line[FSFM_LOCK_LINE_BYTES];
+    double renewed_s = 0.0;
+    ssize_t n = 0;
+    fsfm_lock_holder found = {.job = ""};
+    if (read_line(folder, line, &n, &renewed_s) && n > 0 && !fsfm_lock_holder_read(line, (size_t)n, &found))
+        found.job[0] = '\0';
+    snprintf(job, 64, "%s", found.job);
 }

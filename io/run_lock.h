@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "core/base/status.h"
+#include "io/slurm_job.h"
 
 typedef struct {
     double renew_s; /* between renewals */
@@ -32,4 +33,9 @@ void fsfm_run_lock_release(fsfm_run_lock **lock); /* accepts NULL */
  * taken by this machine's clock. holder gets "host H, pid P (job J)", or "" where nobody does. Asks SLURM, as
  * taking does. */
 bool fsfm_run_lock_is_held(const char *folder, double stale_s, char holder[384]);
+/* The same by what queue says, without asking SLURM. */
+bool fsfm_run_lock_is_held_given(const char *folder, double stale_s, const fsfm_slurm_queue *queue,
+                                 char holder[384]);
+/* The SLURM job that the lock of folder names; "" where there is none. */
+void fsfm_run_lock_job(const char *folder, char job[64]);
 #endif

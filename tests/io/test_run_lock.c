@@ -146,7 +146,7 @@ static void lock_names_its_holder(void **state)
     assert_int_equal(found.pid_start, self.pid_start);
     assert_true(self.pid_start > 0);
     assert_true(fsfm_lock_holder_is_here(&found, &self));
-    assert_false(fsfm_lock_holder_is_gone(&found, &self));
+    assert_false(fsfm_lock_holder_is_gone(&found, &self, NULL));
     free(line);
     fsfm_run_lock_release(&lock);
 }
@@ -316,6 +316,57 @@ static void looking_finds_the_holder(void **state)
     free(old_path);
 }
 
+/* Many jobs, by one squeue, and a lock by what it said. */
+static void one_answer_tells_of_many_jobs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *job;
+        fsfm_slurm_state state;
+    } want[] = {{"77_3", FSFM_SLURM_THERE},   {"77_4", FSFM_SLURM_GONE}, {"80", FSFM_SLURM_ENDING},
+                {"77_10", FSFM_SLURM_ENDING}, {"90", FSFM_SLURM_GONE},   {"91", FSFM_SLURM_UNKNOWN}};
+    fsfm_error err;
+    fsfm_lock_holder other = elsewhere();
+    uint8_t *asked = NULL;
+    size_t size_bytes = 0;
+    char path[4096], asked_path[4096], holder[384], job[64], *old_path = strdup(getenv("PATH"));
+    fsfm_slurm_queue *queue = fsfm_slurm_queue_new();
+    snprintf(path, sizeof path, "%s:%s", folder, old_path);
+    setenv("PATH", path, 1);
+    write_squeue("echo 77 77_3 PENDING; echo 80 77_10 COMPLETING; echo 78 78 RUNNING");
+    assert_true(fsfm_slurm_queue_ask(queue, 10.0)); /* for none */
+    snprintf(asked_path, sizeof asked_path, "%s/asked", folder);
+    assert_false(fsfm_file_exists(asked_path));
+    const char *const add[] = {"90", "77_4", "77_3", "80", "", "no job", "77_10"};
+    for (size_t i = 0; i < sizeof add / sizeof *add; i++) assert_true(fsfm_slurm_queue_add(queue, add[i]));
+    assert_true(fsfm_slurm_queue_ask(queue, 10.0));
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_int_equal(fsfm_slurm_queue_find(queue, want[i].job), want[i].state);
+    assert_ok(fsfm_file_read(asked_path, &asked, &size_bytes, &err), &err);
+    assert_string_equal((const char *)asked, "-h -r -o %A %i %T -j 77,80,90\n");
+    free(asked);
+    snprintf(other.job, sizeof other.job, "80");
+    write_lock(&other, 1.0);
+    assert_true(fsfm_run_lock_is_held_given(folder, 60.0, queue, holder));
+    fsfm_run_lock_job(folder, job);
+    assert_string_equal(job, "80");
+    snprintf(other.job, sizeof other.job, "90");
+    write_lock(&other, 1.0);
+    assert_false(fsfm_run_lock_is_held_given(folder, 60.0, queue, holder));
+    snprintf(other.job, sizeof other.job, "91"); /* was not asked for: nobody knows */
+    write_lock(&other, 1.0);
+    assert_true(fsfm_run_lock_is_held_given(folder, 60.0, queue, holder));
+    fsfm_slurm_queue_free(&queue);
+    write_squeue("exit 1");
+    queue = fsfm_slurm_queue_new();
+    assert_true(fsfm_slurm_queue_add(queue, "77_3"));
+    assert_false(fsfm_slurm_queue_ask(queue, 10.0));
+    assert_int_equal(fsfm_slurm_queue_find(queue, "77_3"), FSFM_SLURM_UNKNOWN);
+    fsfm_slurm_queue_free(&queue);
+    setenv("PATH", old_path, 1);
+    free(old_path);
+}
+
 static void requeued_job_takes_over_its_own_lock(void **state)
 {
     (void)state;
@@ -460,6 +511,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(silent_lock_is_taken_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slurm_says_whether_the_job_lives, set_up, tear_down),
         cmocka_unit_test_setup_teardown(looking_finds_the_holder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_answer_tells_of_many_jobs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requeued_job_takes_over_its_own_lock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lock_is_renewed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lost_lock_is_noticed, set_up, tear_down),
