@@ -14,7 +14,7 @@
 #include "jobs/sweep/sweep_submit.h"
 #include "mpi/stop.h"
 
-enum { LAUNCHER_WORDS = 64, COUNT_MAX = 1 << 20 };
+enum { LAUNCHER_WORDS = 64, COUNT_MAX = 1 << 20, BUSY_WAIT_S = 300 };
 
 /* What every part gets. */
 typedef struct {
@@ -65,6 +65,7 @@ static fsfm_status run_runs(part_input *in, int *code, fsfm_error *err)
     char *launcher[LAUNCHER_WORDS + 1] = {NULL}, *text = NULL;
     const char *only = fsfm_arguments_get(in->arguments, "--run", NULL),
                *size = getenv("OMPI_COMM_WORLD_SIZE");
+    int64_t wait_s = 0;
     fsfm_sweep_run_options options = {
         .only = -1, .skips_failed = fsfm_arguments_has(in->arguments, "--skip-failed"), .launcher = launcher};
     if (size && strcmp(size, "1") != 0)
@@ -74,6 +75,8 @@ static fsfm_status run_runs(part_input *in, int *code, fsfm_error *err)
             "%s of them",
             size);
     if (only) FSFM_TRY(fsfm_sweep_find(&in->sweep, only, &options.only, err));
+    FSFM_TRY(fsfm_arguments_int(in->arguments, "--wait", only ? BUSY_WAIT_S : 0, 0, COUNT_MAX, &wait_s, err));
+    options.wait_s = (double)wait_s;
     fsfm_status st = find_launcher(in->arguments, launcher, &text, err);
     if (st == FSFM_OK) st = fsfm_sweep_run_all(&in->sweep, &options, &in->log, code, err);
     free(text);
@@ -128,8 +131,8 @@ static fsfm_status report_runs(part_input *in, int *code, fsfm_error *err)
 }
 
 static const char *const plan_options[] = {NULL}, *const plan_flags[] = {"--json", NULL};
-static const char *const run_options[] = {"--run", "--ranks", "--launcher", NULL}, *const run_flags[] = {
-                                                                                       "--skip-failed", NULL};
+static const char *const run_options[] = {"--run", "--ranks", "--launcher", "--wait", NULL},
+                         *const run_flags[] = {"--skip-failed", NULL};
 static const char *const submit_options[] = {"--nodes",         "--ranks-per-node",
                                              "--gpus-per-node", "--cpus-per-rank",
                                              "--at-once",       "--time",
@@ -212,7 +215,8 @@ const fsfm_command fsfm_command_sweep = {
         "                   alone; stopped and broken-off ones go on; failed ones are tried again.\n"
         "  --ranks N        each run under mpirun -n N\n"
         "  --launcher WORDS each run under these words (\"srun --mpi=pmix\")\n"
-        "  --run ID         this run alone; the exit code is its own\n"
+        "  --run ID         this run alone; the exit code is its own, or 75 while somebody else is at it\n"
+        "  --wait SECONDS   so long for a run that somebody else is at (0; 300 with --run)\n"
         "  --skip-failed    leave failed runs as they are\n"
         "  Signals and the time limit stop the run at hand with a checkpoint: exit code 75, and the same\n"
         "  command goes on. A file run.dir/STOP stops before the next run. 1: some runs failed.\n"

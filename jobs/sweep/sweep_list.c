@@ -9,15 +9,37 @@
 #include "jobs/sweep/sweep_metric.h"
 #include "jobs/sweep/table.h"
 
-fsfm_status fsfm_sweep_look(const fsfm_sweep *sweep, bool asks_slurm, fsfm_run_status **out, fsfm_error *err)
+#define SQUEUE_TIMEOUT_S 10.0
+
+static fsfm_status ask_slurm(const fsfm_sweep *sweep, bool needs_slurm, fsfm_slurm_queue *queue,
+                             fsfm_error *err)
+{
+    for (int run = 0; run < sweep->run_count; run++)
+        if (!fsfm_run_add_jobs(&sweep->run[run], queue))
+            return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the jobs of %d runs", sweep->run_count);
+    if (fsfm_slurm_queue_ask(queue, SQUEUE_TIMEOUT_S) || !needs_slurm) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_IO,
+                     "squeue: expected the jobs that wait and run, found no answer in %.0f s",
+                     SQUEUE_TIMEOUT_S);
+}
+
+fsfm_status fsfm_sweep_look(const fsfm_sweep *sweep, bool needs_slurm, fsfm_run_status **out, fsfm_error *err)
 {
     fsfm_run_status *status = calloc((size_t)sweep->run_count, sizeof *status);
+    fsfm_slurm_queue *queue = fsfm_slurm_queue_new();
+    fsfm_status st = FSFM_OK;
+    if (!status || !queue)
+        st = fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the states of %d runs", sweep->run_count);
+    if (st == FSFM_OK) st = ask_slurm(sweep, needs_slurm, queue, err);
+    for (int run = 0; st == FSFM_OK && run < sweep->run_count; run++)
+        status[run] = fsfm_run_look(&sweep->run[run], queue);
+    fsfm_slurm_queue_free(&queue);
+    if (st != FSFM_OK) {
+        free(status);
+        status = NULL;
+    }
     *out = status;
-    if (!status)
-        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the states of %d runs", sweep->run_count);
-    for (int run = 0; run < sweep->run_count; run++)
-        status[run] = fsfm_run_look(&sweep->run[run], asks_slurm);
-    return FSFM_OK;
+    return st;
 }
 
 const char *fsfm_sweep_summary(const fsfm_sweep *sweep, const fsfm_run_status *status, char out[256])
@@ -122,7 +144,7 @@ static fsfm_status print_table(const fsfm_sweep *sweep, const fsfm_run_status *s
 fsfm_status fsfm_sweep_print(const fsfm_sweep *sweep, bool is_plan, bool as_json, fsfm_error *err)
 {
     fsfm_run_status *status = NULL;
-    fsfm_status st = fsfm_sweep_look(sweep, true, &status, err);
+    fsfm_status st = fsfm_sweep_look(sweep, false, &status, err);
     if (st == FSFM_OK && as_json)
         print_json(sweep, status, is_plan);
     else if (st == FSFM_OK)

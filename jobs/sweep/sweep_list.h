@@ -7,9 +7,11 @@
 #include "jobs/sweep/sweep.h"
 #include "jobs/sweep/sweep_state.h"
 
-/* Looks at every run; an owned array. */
+/* Looks at every run, with one question to SLURM about all; an owned array. needs_slurm: fails where squeue
+ * gives no answer, as nobody knows then what waits and runs. */
 FSFM_MUST_USE
-fsfm_status fsfm_sweep_look(const fsfm_sweep *sweep, bool asks_slurm, fsfm_run_status **out, fsfm_error *err);
+fsfm_status fsfm_sweep_look(const fsfm_sweep *sweep, bool needs_slurm, fsfm_run_status **out,
+                            fsfm_error *err);
 /* To stdout. is_plan: what `sweep run` would do; else how far each run is, and why some failed. */
 FSFM_MUST_USE
 fsfm_status fsfm_sweep_print(const fsfm_sweep *sweep, bool is_plan, bool as_json, fsfm_error *err);

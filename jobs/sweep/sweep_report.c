@@ -95,7 +95,7 @@ static fsfm_status rank_all(fsfm_sweep_report *report, fsfm_error *err)
 static fsfm_status look_at_runs(fsfm_sweep_report *report, fsfm_error *err)
 {
     fsfm_run_status *status = NULL;
-    fsfm_status st = fsfm_sweep_look(report->sweep, true, &status, err);
+    fsfm_status st = fsfm_sweep_look(report->sweep, false, &status, err);
     for (int i = 0; st == FSFM_OK && i < report->sweep->run_count; i++) {
         report->run[i].status = status[i];
         report->run[i].metric = (fsfm_run_metric){.value = NAN, .kind = ""};

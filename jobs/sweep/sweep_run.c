@@ -2,6 +2,7 @@
 #include "jobs/sweep/sweep_run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "mpi/stop.h"
 
 #define ORPHAN_WAIT_S 30.0 /* a run whose sweep died saves and stops by itself */
+#define LOOK_S 5.0         /* between looks at most, while waiting */
 
 enum { WORDS_MAX = 64 };
 
@@ -145,37 +147,49 @@ static attempt compute(sweep_work *w, int number, fsfm_error *err)
     return ATTEMPT_FAILED;
 }
 
-/* A run that goes on although its sweep died was told to stop, which takes it a step and a checkpoint. */
-static bool wait_for_orphan(sweep_work *w, int number)
+/* Until nobody holds the lock of a folder; false when time runs out. */
+static bool wait_until_free(sweep_work *w, int number, const char *folder, double end_s)
 {
-    const double end_s = fsfm_clock_monotonic_s() + ORPHAN_WAIT_S;
-    const struct timespec look_again = {0, 100 * 1000 * 1000};
-    const char *folder = w->sweep->run[number].folder;
     char holder[384];
+    double pause_s = 0.1; /* each look may ask SLURM */
     bool is_told = false;
     while (fsfm_run_lock_is_held(folder, FSFM_SWEEP_STALE_S, holder)) {
+        if (fsfm_clock_monotonic_s() >= end_s || is_asked_to_stop(w)) return false;
         if (!is_told) tell(w, number, "wait", holder);
         is_told = true;
-        if (fsfm_clock_monotonic_s() >= end_s || is_asked_to_stop(w)) return false;
-        nanosleep(&look_again, NULL);
+        nanosleep(&(struct timespec){(time_t)pause_s, (long)(fmod(pause_s, 1.0) * 1e9)}, NULL);
+        pause_s = fmin(1.5 * pause_s, LOOK_S);
     }
     return true;
 }
 
-/* With the sweep's lock of the run, which tells other sweeps that somebody is at it. */
+/* The sweep's lock of a run, in folder, which tells other sweeps that somebody is at it. ATTEMPT_DONE: it is
+ * ours. */
+static attempt take_lock(sweep_work *w, int number, const char *folder, fsfm_run_lock **lock, fsfm_error *err)
+{
+    const double end_s = fsfm_clock_monotonic_s() + w->options->wait_s;
+    char holder[384];
+    while (wait_until_free(w, number, folder, end_s)) {
+        if (fsfm_run_lock_take(folder, &lock_timing, lock, err) == FSFM_OK) return ATTEMPT_DONE;
+        if (!fsfm_run_lock_is_held(folder, FSFM_SWEEP_STALE_S, holder)) return ATTEMPT_FAILED;
+    }
+    return ATTEMPT_BUSY;
+}
+
 static attempt compute_locked(sweep_work *w, int number, fsfm_error *err)
 {
     const fsfm_sweep_run *run = &w->sweep->run[number];
-    char folder[FSFM_SWEEP_PATH], holder[384], status[16];
+    char folder[FSFM_SWEEP_PATH], status[16];
     fsfm_run_lock *lock = NULL;
     if (fsfm_path_join(folder, sizeof folder, run->folder, "sweep", err) != FSFM_OK ||
         fsfm_folder_make(folder, err) != FSFM_OK)
         return ATTEMPT_FAILED;
-    if (fsfm_run_lock_is_held(folder, FSFM_SWEEP_STALE_S, holder)) return ATTEMPT_BUSY;
-    if (fsfm_run_lock_take(folder, &lock_timing, &lock, err) != FSFM_OK)
-        return fsfm_run_lock_is_held(folder, FSFM_SWEEP_STALE_S, holder) ? ATTEMPT_BUSY : ATTEMPT_FAILED;
-    attempt end = ATTEMPT_BUSY;
-    if (wait_for_orphan(w, number)) {
+    attempt end = take_lock(w, number, folder, &lock, err);
+    if (!lock) return end;
+    /* A run that goes on although its sweep died was told to stop, which takes it a step and a checkpoint. */
+    const double orphan_end_s = fsfm_clock_monotonic_s() + fmax(ORPHAN_WAIT_S, w->options->wait_s);
+    end = ATTEMPT_BUSY;
+    if (wait_until_free(w, number, run->folder, orphan_end_s)) {
         fsfm_run_read_state(run->folder, status, NULL);
         end = strcmp(status, "done") == 0 ? ATTEMPT_DONE : compute(w, number, err);
     }
@@ -190,7 +204,7 @@ static attempt compute_locked(sweep_work *w, int number, fsfm_error *err)
 
 static attempt try_run(sweep_work *w, int number)
 {
-    const fsfm_run_status status = fsfm_run_look(&w->sweep->run[number], false);
+    const fsfm_run_status status = fsfm_run_look(&w->sweep->run[number], NULL);
     fsfm_error err = {FSFM_OK, ""};
     if (status.state == FSFM_RUN_DONE) return ATTEMPT_DONE;
     w->last_code = FSFM_EXIT_FAILED;
@@ -228,7 +242,7 @@ static void tell_others(sweep_work *w)
 {
     for (int run = 0; run < w->sweep->run_count; run++) {
         if (w->is_settled[run] || (w->options->only >= 0 && run != w->options->only)) continue;
-        const fsfm_run_status status = fsfm_run_look(&w->sweep->run[run], false);
+        const fsfm_run_status status = fsfm_run_look(&w->sweep->run[run], NULL);
         char text[448];
         snprintf(text, sizeof text, "left to %s", *status.reason ? status.reason : "another sweep");
         tell(w, run, "running", text);
@@ -248,6 +262,7 @@ static int end_code(sweep_work *w, attempt end, fsfm_error *err)
     tell_others(w);
     fsfm_log_line(w->log, "%d run%s: %d done, %d failed, %d with others", asked, asked == 1 ? "" : "s",
                   w->done, w->failed, w->busy);
+    if (w->options->only >= 0 && w->busy) return FSFM_EXIT_REQUEUE;
     if (w->failed == 0) return FSFM_EXIT_DONE;
     fsfm_fail(err, FSFM_ERR_FORMAT, "%d of %d runs failed; `fsfm sweep status` has the reasons", w->failed,
               asked);

@@ -10,10 +10,7 @@
 #include "core/base/json.h"
 #include "io/file.h"
 #include "io/run_lock.h"
-#include "io/slurm_job.h"
 #include "io/yaml.h"
-
-#define SQUEUE_TIMEOUT_S 5.0
 
 static const char *const names[FSFM_RUN_STATES] = {"waiting",    "queued", "running", "stopped",
                                                    "broken off", "failed", "done"};
@@ -112,29 +109,70 @@ static void set_state(fsfm_run_status *status, fsfm_run_state state, const char 
     snprintf(status->reason, sizeof status->reason, "%s", reason);
 }
 
-/* Of the run, or of a sweep that is about to start it or to say how it ended. */
-static bool is_held(const fsfm_sweep_run *run, char holder[384])
+/* Folders whose locks count: the run's, and that of a sweep which is about to start it or to say how it
+ * ended.
+ */
+static bool lock_folders(const fsfm_sweep_run *run, char sweep[FSFM_SWEEP_PATH], const char *folder[2])
 {
-    char path[FSFM_SWEEP_PATH];
     fsfm_error err;
-    if (fsfm_run_lock_is_held(run->folder, FSFM_SWEEP_STALE_S, holder)) return true;
-    return fsfm_path_join(path, sizeof path, run->folder, "sweep", &err) == FSFM_OK &&
-           fsfm_run_lock_is_held(path, FSFM_SWEEP_STALE_S, holder);
+    folder[0] = run->folder;
+    folder[1] = sweep;
+    return fsfm_path_join(sweep, FSFM_SWEEP_PATH, run->folder, "sweep", &err) == FSFM_OK;
 }
 
-static bool is_queued(const fsfm_sweep_run *run, char job[64])
+static bool is_ending(const fsfm_slurm_queue *queue, const char *job)
+{
+    return queue && *job && fsfm_slurm_queue_find(queue, job) == FSFM_SLURM_ENDING;
+}
+
+/* *ends: every holder's job is being ended. */
+static bool is_held(const fsfm_sweep_run *run, const fsfm_slurm_queue *queue, char holder[384], bool *ends)
+{
+    char sweep[FSFM_SWEEP_PATH], job[64], text[384];
+    const char *folder[2];
+    bool is_any = false;
+    *ends = true;
+    if (!lock_folders(run, sweep, folder)) return false;
+    for (int i = 0; i < 2; i++) {
+        if (!fsfm_run_lock_is_held_given(folder[i], FSFM_SWEEP_STALE_S, queue, text)) continue;
+        fsfm_run_lock_job(folder[i], job);
+        *ends = *ends && is_ending(queue, job);
+        if (!is_any) memcpy(holder, text, sizeof text);
+        is_any = true;
+        if (!queue) break; /* each look may ask SLURM */
+    }
+    return is_any;
+}
+
+/* What was submitted for the run; "" if nothing was. */
+static void read_job(const fsfm_sweep_run *run, char job[64])
 {
     char path[FSFM_SWEEP_PATH];
     uint8_t *bytes = NULL;
     size_t size_bytes = 0;
     fsfm_error err;
+    job[0] = '\0';
     if (fsfm_run_file(run, "job", path, &err) != FSFM_OK || !fsfm_file_exists(path) ||
         fsfm_file_read(path, &bytes, &size_bytes, &err) != FSFM_OK)
-        return false;
-    snprintf(job, 64, "%s", (const char *)bytes);
+        return;
+    snprintf(job, 64, "%.*s", (int)(size_bytes < 63 ? size_bytes : 63), (const char *)bytes);
     free(bytes);
     job[strcspn(job, "\n")] = '\0';
-    return fsfm_slurm_job_is_there(job, SQUEUE_TIMEOUT_S);
+}
+
+bool fsfm_run_add_jobs(const fsfm_sweep_run *run, fsfm_slurm_queue *queue)
+{
+    char sweep[FSFM_SWEEP_PATH], job[64], state[16];
+    const char *folder[2];
+    fsfm_run_read_state(run->folder, state, NULL);
+    if (strcmp(state, "done") == 0) return true;
+    read_job(run, job);
+    bool is_good = fsfm_slurm_queue_add(queue, job);
+    for (int i = 0; is_good && lock_folders(run, sweep, folder) && i < 2; i++) {
+        fsfm_run_lock_job(folder[i], job);
+        is_good = fsfm_slurm_queue_add(queue, job);
+    }
+    return is_good;
 }
 
 /* A run whose process ended: by the sweep's record of it, else by its own. */
@@ -161,7 +199,7 @@ static void look_at_end(const fsfm_sweep_run *run, const char *state, int exit_c
     fsfm_yaml_free(&outcome);
 }
 
-fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, bool asks_slurm)
+fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, const fsfm_slurm_queue *queue)
 {
     fsfm_run_status out = {.state = FSFM_RUN_WAITING};
     struct stat info;
@@ -179,14 +217,19 @@ fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, bool asks_slurm)
         out.state = FSFM_RUN_DONE;
         return out;
     }
-    if (is_held(run, holder)) {
+    if (is_held(run, queue, holder, &out.is_ending)) {
         set_state(&out, FSFM_RUN_RUNNING, holder);
         return out;
     }
+    out.is_ending = false;
     look_at_end(run, state, exit_code, &out);
-    if (asks_slurm && is_queued(run, job)) {
+    if (!queue) return out;
+    read_job(run, job);
+    const fsfm_slurm_state found = *job ? fsfm_slurm_queue_find(queue, job) : FSFM_SLURM_UNKNOWN;
+    if (found == FSFM_SLURM_ENDING || found == FSFM_SLURM_THERE) {
         set_state(&out, FSFM_RUN_QUEUED, "");
         snprintf(out.reason, sizeof out.reason, "job %s", job);
+        out.is_ending = found == FSFM_SLURM_ENDING;
     }
     return out;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/slurm_job.h"
 #include "jobs/sweep/sweep.h"
 
 typedef enum {
@@ -27,6 +28,7 @@ typedef enum {
 typedef struct {
     fsfm_run_state state;
     int exit_code;    /* of a failed run; 128 + N: signal N */
+    bool is_ending;   /* queued or running, and its job is being ended: cancelled, or to be requeued */
     char reason[400]; /* why it failed; who is at it, what waits for it */
 } fsfm_run_status;
 
@@ -34,8 +36,11 @@ typedef struct {
 #define FSFM_SWEEP_STALE_S 60.0
 
 const char *fsfm_run_state_name(fsfm_run_state state);
-/* Looks, and writes nothing. asks_slurm: whether squeue is asked about submitted jobs. */
-fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, bool asks_slurm);
+/* Adds the jobs that may be at a run that is not done. False: no memory. */
+bool fsfm_run_add_jobs(const fsfm_sweep_run *run, fsfm_slurm_queue *queue);
+/* Looks, and writes nothing. queue: what SLURM says of the jobs added; NULL: of submitted ones nothing, and
+ * of those that hold locks it is asked one by one. */
+fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, const fsfm_slurm_queue *queue);
 /* The status word of RUN/state.json, "" where there is none; *exit_code where not NULL. */
 void fsfm_run_read_state(const char *folder, char status[16], int *exit_code);
 /* RUN/sweep/NAME. */

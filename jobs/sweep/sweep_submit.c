@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "io/file.h"
 #include "jobs/submit/batch.h"
 #include "jobs/sweep/sweep_child.h"
 #include "jobs/sweep/sweep_list.h"
+
+#define ENDING_WAIT_S 45.0 /* SLURM itself leaves a task 30 s (KillWait) */
 
 typedef struct {
     const fsfm_sweep *sweep;
@@ -107,23 +111,51 @@ static fsfm_status note_jobs(const submission *s, const char *job, fsfm_error *e
     return FSFM_OK;
 }
 
+static int count_ending(const fsfm_sweep *sweep, const fsfm_run_status *status)
+{
+    int count = 0;
+    for (int run = 0; run < sweep->run_count; run++) count += status[run].is_ending;
+    return count;
+}
+
+/* A task that is being ended will be gone, or wait again where it is requeued: which, shows when it is over.
+ */
+static fsfm_status look_when_settled(const submission *s, fsfm_log *log, fsfm_run_status **status,
+                                     fsfm_error *err)
+{
+    const double end_s = fsfm_clock_monotonic_s() + ENDING_WAIT_S;
+    const struct timespec look_again = {1, 0};
+    bool is_told = false;
+    for (;;) {
+        FSFM_TRY(fsfm_sweep_look(s->sweep, true, status, err));
+        const int ending = count_ending(s->sweep, *status);
+        if (ending == 0 || fsfm_clock_monotonic_s() >= end_s) return FSFM_OK;
+        if (!is_told) fsfm_log_line(log, "wait      SLURM is ending %d of the runs", ending);
+        is_told = true;
+        free(*status);
+        nanosleep(&look_again, NULL);
+    }
+}
+
 /* The runs that are left, and which are not, told. */
 static fsfm_status choose(submission *s, fsfm_log *log, fsfm_error *err)
 {
     fsfm_run_status *status = NULL;
     char summary[256];
-    FSFM_TRY(fsfm_sweep_look(s->sweep, true, &status, err));
     s->run = calloc((size_t)s->sweep->run_count, sizeof *s->run);
-    for (int run = 0; s->run && run < s->sweep->run_count; run++) {
+    if (!s->run) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d runs", s->sweep->run_count);
+    FSFM_TRY(look_when_settled(s, log, &status, err));
+    for (int run = 0; run < s->sweep->run_count; run++) {
         const fsfm_run_state state = status[run].state;
-        const bool is_left = state != FSFM_RUN_DONE && state != FSFM_RUN_RUNNING &&
-                             state != FSFM_RUN_QUEUED &&
-                             !(state == FSFM_RUN_FAILED && s->options->skips_failed);
+        const bool is_taken =
+            (state == FSFM_RUN_RUNNING || state == FSFM_RUN_QUEUED) && !status[run].is_ending;
+        const bool is_left =
+            state != FSFM_RUN_DONE && !is_taken && !(state == FSFM_RUN_FAILED && s->options->skips_failed);
         if (is_left) s->run[s->count++] = run;
     }
     fsfm_log_line(log, "%s", fsfm_sweep_summary(s->sweep, status, summary));
     free(status);
-    return s->run ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for %d runs", s->sweep->run_count);
+    return FSFM_OK;
 }
 
 static fsfm_status find_places(submission *s, fsfm_error *err)

@@ -151,6 +151,21 @@ wait $pid 2>/dev/null
 sweep run one.yaml >last.log 2>&1 || fail "after the sweep alone was killed"
 [ "$(state one.yaml 'done')" = 1 ] || fail "the orphan is not done"
 
+# One run alone that another sweep is at: it is waited for, and where that takes too long 75 tells to come again.
+words=("${small[@]:1}" train.global_batch=8 train.epochs=40 run.threads=1 run.dir=busy)
+"$FSFM" sweep run one.yaml "${words[@]}" >busy.log 2>&1 &
+pid=$!
+for _ in $(seq 600); do
+    grep -q '"kind": "train"' busy/*/metrics.jsonl 2>/dev/null && break
+    sleep 0.05
+done
+busy=$(basename busy/*)
+sweep run one.yaml --run "$busy" --wait 0 >wait.log 2>&1
+[ $? = 75 ] && grep -q ' left to host' wait.log || fail "a run that another sweep is at: $(cat wait.log)"
+sweep run one.yaml --run "$busy" >wait.log 2>&1 && grep -q '^wait .*: host' wait.log && grep -q '^1 run: 1 done' wait.log ||
+    fail "a run that another sweep is at is not waited for: $(cat wait.log)"
+wait $pid && [ "$(starts "busy/$busy")" = 1 ] || fail "the run that was waited for: $(cat busy.log)"
+
 # Each run on ranks, and a launcher that is not there.
 words=("${small[@]:1}" train.global_batch=8 train.max_steps=2 run.threads=1 run.dir=ranks)
 "$FSFM" sweep run one.yaml --launcher 'no-such-launcher -x' "${words[@]}" >/dev/null 2>&1
@@ -168,6 +183,10 @@ S
 cat >bin/squeue <<'S'
 #!/bin/sh
 case "$*" in
+*%A*)
+    echo "$*" >>"$SLURM_PLAY/asked"
+    for task in 0 1 2 3; do sed "s/^/77 77_$task /" "$SLURM_PLAY/state"; done
+    ;;
 *%e*) echo NONE ;;
 *) cat "$SLURM_PLAY/state" ;;
 esac
@@ -189,8 +208,32 @@ sweep submit a.yaml >submit.log || fail submit
 grep -q 'submitted 4 tasks as job 77' submit.log || fail "what submit says"
 bash -n script || fail "the script"
 [ "$(state a.yaml queued)" = 4 ] || fail "submitted runs are not queued"
-rm script
+rm script asked
 sweep submit a.yaml | grep -q 'nothing is left to submit' && [ ! -e script ] || fail "queued runs are submitted again"
+[ "$(cat asked)" = '-h -r -o %A %i %T -j 77' ] || fail "SLURM is asked $(wc -l <asked) times: $(cat asked)"
+# What SLURM is ending counts when that is over: it waits again where it is requeued, else it is left.
+changes() { # FILE: what SLURM says in two seconds
+    echo COMPLETING >state
+    (sleep 2 && cp "$1" state.new && mv state.new state) &
+}
+echo PENDING >waiting
+: >nothing
+changes waiting
+sweep submit a.yaml >submit.log || fail "submit while tasks are requeued"
+wait $!
+grep -q '^wait  *SLURM is ending 4 of the runs' submit.log && grep -q 'nothing is left to submit' submit.log ||
+    fail "submit while tasks are requeued: $(cat submit.log)"
+changes nothing
+sweep submit a.yaml >submit.log && wait $! && grep -q 'submitted 4 tasks' submit.log ||
+    fail "submit while tasks are cancelled: $(cat submit.log)"
+echo PENDING >state
+mv bin/squeue bin/squeue.first
+printf '#!/bin/sh\necho "slurm_load_jobs error: Unable to contact slurm controller"\nexit 1\n' >bin/squeue
+chmod +x bin/squeue
+rm script
+sweep submit a.yaml >submit.log 2>&1
+[ $? = 1 ] && grep -q '^fsfm: squeue: expected' submit.log && [ ! -e script ] || fail "submit without an answer: $(cat submit.log)"
+mv bin/squeue.first bin/squeue
 cp "ar ray/a.sbatch" script
 export SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=0 FSFM_LAUNCHER=''
 echo RUNNING >state
