@@ -19,7 +19,8 @@ enum {
 typedef struct {
     char id[FSFM_RUN_ID_BYTES]; /* of what the run computes: its configuration without machine matters */
     char *folder;               /* RUN.DIR/ID */
-    char *config;               /* the resolved configuration, YAML */
+    char *config;               /* the resolved configuration, YAML; NULL: no such run can be */
+    char *refusal;              /* then why; else NULL */
     char *value[FSFM_SWEEP_KEYS_MAX]; /* of each swept key, as fsfm_option_format() writes it */
     int line;                         /* in the sweep's file */
 } fsfm_sweep_run;
@@ -37,7 +38,7 @@ typedef struct {
 
 /* Reads and expands a sweep, and checks the settings of every run. Nothing is written. overrides
  * ("key=value") hold for all runs. Errors are FSFM_ERR_ARG and read "FILE:LINE:COLUMN: key: expected ...,
- * found ...". */
+ * found ...". A run that cannot be for a value of its own is kept with that line, as long as others can. */
 FSFM_MUST_USE
 fsfm_status fsfm_sweep_load(const char *file, int override_count, char *const *overrides, fsfm_sweep *out,
                             char warning[256], fsfm_error *err);

@@ -20,6 +20,8 @@ typedef struct {
     int override_count;
     char *const *overrides;
     fsfm_settings *settings; /* of the run at hand */
+    fsfm_settings *shared;   /* what runs have without anything of their own; NULL until a run cannot be */
+    fsfm_error shared_err;   /* why not even that can be */
     char *value;             /* FSFM_VALUE_BYTES */
     char *warning;           /* of the first run that has one */
 } expansion;
@@ -88,7 +90,7 @@ static int grid_index(const fsfm_sweep_file *file, int run, int axis)
 
 /* The words of a run: those for all, then its own. place: PLACE_BYTES for each. */
 typedef struct {
-    int count;
+    int count, shared_count;
     fsfm_settings_word *word;
     char (*place)[PLACE_BYTES];
 } run_words;
@@ -114,6 +116,7 @@ static fsfm_status make_words(const expansion *x, int run, run_words *words, fsf
     if (!words->word || !words->place) return fail_memory(x, err);
     for (int i = 0; i < set->count; i++)
         FSFM_TRY(add_word(words, x->file.file, set->entry[i].key, set->entry[i].node, err));
+    words->shared_count = words->count;
     for (int i = 0; i < own->count; i++) {
         const fsfm_yaml_node *node = own->entry[i].node;
         if (grid->count) node = node->values[grid_index(&x->file, run, i)];
@@ -168,6 +171,50 @@ static fsfm_status fill_run(expansion *x, fsfm_sweep_run *run, fsfm_error *err)
     return fsfm_settings_write(x->settings, &run->config, err);
 }
 
+/* Whether what all runs share is at fault, which then is the sweep's mistake and no run's. */
+static fsfm_status check_shared(expansion *x, const run_words *words, const fsfm_error *of_run,
+                                bool *is_at_fault, fsfm_error *err)
+{
+    char warning[256];
+    if (!x->shared) {
+        x->shared = malloc(sizeof *x->shared);
+        if (!x->shared) return fail_memory(x, err);
+        if (fsfm_settings_load_words(x->file.base, words->word, words->shared_count, x->override_count,
+                                     x->overrides, x->shared, warning, &x->shared_err) == FSFM_OK)
+            x->shared_err.message[0] = '\0';
+    }
+    *is_at_fault = strcmp(x->shared_err.message, of_run->message) == 0;
+    return FSFM_OK;
+}
+
+/* Of each swept key what the run was given, else what it shares. */
+static fsfm_status fill_refused(expansion *x, const run_words *words, const fsfm_error *why,
+                                fsfm_sweep_run *run, fsfm_error *err)
+{
+    const fsfm_sweep *sweep = x->sweep;
+    for (int i = 0; i < sweep->key_count; i++) {
+        const char *value = fsfm_settings_value(x->shared, sweep->key[i], x->value);
+        for (int k = words->shared_count; k < words->count; k++)
+            if (strcmp(words->word[k].key, sweep->key[i]->name) == 0) value = words->word[k].value;
+        run->value[i] = strdup(value);
+        if (!run->value[i]) return fail_memory(x, err);
+    }
+    run->refusal = strdup(why->message);
+    if (!run->refusal) return fail_memory(x, err);
+    return fsfm_sweep_id_of_words(words->word, words->count, run->id, err);
+}
+
+/* err is why the run cannot be, and stays where that is no fault of its own. */
+static fsfm_status refuse_run(expansion *x, const run_words *words, fsfm_sweep_run *run, fsfm_error *err)
+{
+    const fsfm_error why = *err;
+    bool is_at_fault = false;
+    FSFM_TRY(check_shared(x, words, &why, &is_at_fault, err));
+    if (!is_at_fault) return fill_refused(x, words, &why, run, err);
+    *err = why;
+    return why.status;
+}
+
 static fsfm_status expand_run(expansion *x, int run, fsfm_error *err)
 {
     run_words words = {0};
@@ -177,7 +224,10 @@ static fsfm_status expand_run(expansion *x, int run, fsfm_error *err)
     if (st == FSFM_OK)
         st = fsfm_settings_load_words(x->file.base, words.word, words.count, x->override_count, x->overrides,
                                       x->settings, warning, err);
-    if (st == FSFM_OK) st = fill_run(x, &x->sweep->run[run], err);
+    if (st == FSFM_OK)
+        st = fill_run(x, &x->sweep->run[run], err);
+    else if (st == FSFM_ERR_ARG)
+        st = refuse_run(x, &words, &x->sweep->run[run], err);
     if (warning[0] && !x->warning[0]) snprintf(x->warning, 256, "%s", warning);
     free_words(&words);
     return st;
@@ -200,6 +250,21 @@ static fsfm_status fail_twice(const expansion *x, int first, int second, fsfm_er
                      x->sweep->run[second].line, second + 1, first + 1, x->sweep->run[first].line);
 }
 
+/* Those that cannot be have their folders' names, though nothing is ever there. None can be: no sweep. */
+static fsfm_status place_refused(expansion *x, fsfm_error *err)
+{
+    fsfm_sweep *sweep = x->sweep;
+    char path[FSFM_SWEEP_PATH];
+    if (!sweep->folder) return fsfm_fail(err, FSFM_ERR_ARG, "%s", sweep->run[0].refusal);
+    for (int run = 0; run < sweep->run_count; run++) {
+        if (!sweep->run[run].refusal) continue;
+        FSFM_TRY(fsfm_path_join(path, sizeof path, sweep->folder, sweep->run[run].id, err));
+        sweep->run[run].folder = strdup(path);
+        if (!sweep->run[run].folder) return fail_memory(x, err);
+    }
+    return FSFM_OK;
+}
+
 static fsfm_status expand(expansion *x, fsfm_error *err)
 {
     fsfm_sweep *sweep = x->sweep;
@@ -211,7 +276,7 @@ static fsfm_status expand(expansion *x, fsfm_error *err)
             if (strcmp(sweep->run[before].id, sweep->run[run].id) == 0)
                 return fail_twice(x, before, run, err);
     }
-    return FSFM_OK;
+    return place_refused(x, err);
 }
 
 /* "configs/sweeps/masking.yaml": "masking". */
@@ -240,6 +305,7 @@ fsfm_status fsfm_sweep_load(const char *file, int override_count, char *const *o
     if (st == FSFM_OK) st = expand(&x, err);
     if (st != FSFM_OK) fsfm_sweep_free(out);
     free(x.value);
+    free(x.shared);
     free(x.settings);
     fsfm_sweep_file_free(&x.file);
     return st;
@@ -251,6 +317,7 @@ void fsfm_sweep_free(fsfm_sweep *sweep)
         for (int i = 0; i < sweep->key_count; i++) free(sweep->run[run].value[i]);
         free(sweep->run[run].folder);
         free(sweep->run[run].config);
+        free(sweep->run[run].refusal);
     }
     free(sweep->run);
     free(sweep->folder);

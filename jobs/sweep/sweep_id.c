@@ -49,6 +49,11 @@ static void write_keys(FILE *stream, const fsfm_settings *settings, const fsfm_s
         }
 }
 
+static void set_id(const char *text, size_t size_bytes, char id[FSFM_RUN_ID_BYTES])
+{
+    snprintf(id, FSFM_RUN_ID_BYTES, "%012" PRIx64, fsfm_checksum(text, size_bytes) >> 16);
+}
+
 fsfm_status fsfm_sweep_id(const fsfm_settings *settings, int swept_count, const fsfm_option *const *swept,
                           char id[FSFM_RUN_ID_BYTES], fsfm_error *err)
 {
@@ -65,10 +70,25 @@ fsfm_status fsfm_sweep_id(const fsfm_settings *settings, int swept_count, const 
         is_good = !ferror(stream);
     }
     if (stream && fclose(stream) != 0) is_good = false;
-    if (is_good) snprintf(id, FSFM_RUN_ID_BYTES, "%012" PRIx64, fsfm_checksum(text, size_bytes) >> 16);
+    if (is_good) set_id(text, size_bytes, id);
     free(text);
     free(defaults);
     free(fallback);
     free(value);
+    return is_good ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "out of memory for a run's id");
+}
+
+fsfm_status fsfm_sweep_id_of_words(const fsfm_settings_word *words, int count, char id[FSFM_RUN_ID_BYTES],
+                                   fsfm_error *err)
+{
+    char *text = NULL;
+    size_t size_bytes = 0;
+    FILE *stream = open_memstream(&text, &size_bytes);
+    if (!stream) return fsfm_fail(err, FSFM_ERR_MEMORY, "out of memory for a run's id");
+    fputs("fsfm-refused-1\n", stream);
+    for (int i = 0; i < count; i++) fprintf(stream, "%s=%s\n", words[i].key, words[i].value);
+    const bool is_good = fclose(stream) == 0;
+    if (is_good) set_id(text, size_bytes, id);
+    free(text);
     return is_good ? FSFM_OK : fsfm_fail(err, FSFM_ERR_MEMORY, "out of memory for a run's id");
 }

@@ -17,4 +17,8 @@ const char *fsfm_settings_value(const fsfm_settings *settings, const fsfm_option
 FSFM_MUST_USE
 fsfm_status fsfm_sweep_id(const fsfm_settings *settings, int swept_count, const fsfm_option *const *swept,
                           char id[FSFM_RUN_ID_BYTES], fsfm_error *err);
+/* Of a run that cannot be: hashes its keys and values as they were given. */
+FSFM_MUST_USE
+fsfm_status fsfm_sweep_id_of_words(const fsfm_settings_word *words, int count, char id[FSFM_RUN_ID_BYTES],
+                                   fsfm_error *err);
 #endif

@@ -79,8 +79,9 @@ void fsfm_sweep_json_values(fsfm_json *json, const fsfm_sweep *sweep, int run)
 }
 
 /* What `sweep run` would do. */
-static const char *intention(fsfm_run_state state)
+static const char *intention(const fsfm_sweep_run *run, fsfm_run_state state)
 {
+    if (run->refusal) return "nothing, it cannot be";
     switch (state) {
     case FSFM_RUN_DONE: return "nothing, done";
     case FSFM_RUN_RUNNING: return "nothing, somebody is at it";
@@ -107,7 +108,7 @@ static void print_json(const fsfm_sweep *sweep, const fsfm_run_status *status, b
         fsfm_json_text(&json, "folder", sweep->run[run].folder);
         fsfm_sweep_json_values(&json, sweep, run);
         fsfm_json_text(&json, "state", fsfm_run_state_name(status[run].state));
-        if (is_plan) fsfm_json_text(&json, "next", intention(status[run].state));
+        if (is_plan) fsfm_json_text(&json, "next", intention(&sweep->run[run], status[run].state));
         if (!is_plan) fsfm_json_int(&json, "steps", fsfm_run_steps(sweep->run[run].folder));
         if (is_failed) fsfm_json_int(&json, "exit_code", status[run].exit_code);
         fsfm_json_text(&json, "reason", status[run].reason[0] ? status[run].reason : NULL);
@@ -133,7 +134,10 @@ static fsfm_status print_table(const fsfm_sweep *sweep, const fsfm_run_status *s
         for (int i = 0; i < sweep->key_count; i++) fsfm_table_add(&table, "%s", sweep->run[run].value[i]);
         if (!is_plan) fsfm_table_add(&table, "%" PRId64, fsfm_run_steps(sweep->run[run].folder));
         fsfm_table_add(&table, "%s", fsfm_run_state_name(status[run].state));
-        fsfm_table_add(&table, "%s", is_plan ? intention(status[run].state) : status[run].reason);
+        const char *refusal = is_plan ? sweep->run[run].refusal : NULL;
+        fsfm_table_add(&table, "%s%s%s",
+                       is_plan ? intention(&sweep->run[run], status[run].state) : status[run].reason,
+                       refusal ? ": " : "", refusal ? refusal : "");
     }
     const fsfm_status st = fsfm_table_print(&table, stdout, err);
     fsfm_table_free(&table);

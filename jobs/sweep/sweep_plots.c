@@ -46,13 +46,16 @@ static void find_labels(plot *p)
     for (int run = 0; run < sweep->run_count; run++) {
         const char *value = sweep->run[run].value[p->key];
         int label = 0;
+        if (sweep->run[run].refusal) continue;
         while (label < p->label_count && strcmp(p->labels[label], value) != 0) label++;
         if (label == p->label_count) p->labels[p->label_count++] = value;
         is_numeric = is_numeric && fsfm_number_real(value, &number);
     }
     if (is_numeric) qsort(p->labels, (size_t)p->label_count, sizeof *p->labels, compare_labels);
     for (int run = 0; run < sweep->run_count; run++)
-        while (strcmp(p->labels[p->label_of[run]], sweep->run[run].value[p->key]) != 0) p->label_of[run]++;
+        while (!sweep->run[run].refusal &&
+               strcmp(p->labels[p->label_of[run]], sweep->run[run].value[p->key]) != 0)
+            p->label_of[run]++;
 }
 
 /* Lines differ in keys other than this one and the seed. */
@@ -70,6 +73,7 @@ static void find_series(plot *p)
     const int runs = p->report->sweep->run_count;
     for (int run = 0; run < runs; run++) {
         int series = 0;
+        if (p->report->sweep->run[run].refusal) continue;
         while (series < p->series_count && !is_same_series(p, p->series_first[series], run)) series++;
         if (series == p->series_count) p->series_first[p->series_count++] = run;
         p->series_of[run] = series;
@@ -180,6 +184,7 @@ static fsfm_status collect_cells(const fsfm_sweep *sweep, fsfm_settings *setting
     survey->cells = calloc((size_t)sweep->run_count, sizeof *survey->cells);
     if (!survey->cells) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for masks");
     for (int run = 0; run < sweep->run_count; run++) {
+        if (sweep->run[run].refusal) continue;
         FSFM_TRY(fsfm_settings_load_text(sweep->run[run].id, sweep->run[run].config, settings, err));
         const fsfm_mask_options *mask = &settings->mask;
         int cell = 0;
@@ -202,6 +207,7 @@ static fsfm_status open_data(const fsfm_sweep *sweep, fsfm_settings *settings, f
 {
     fsfm_status st = FSFM_OK;
     for (int run = 0; run < sweep->run_count; run++) {
+        if (sweep->run[run].refusal) continue;
         FSFM_TRY(fsfm_settings_load_text(sweep->run[run].id, sweep->run[run].config, settings, err));
         const bool is_mixed = settings->data.sources.count > 0;
         const char *data = is_mixed ? settings->data.sources.item[0].path : settings->data.path;

@@ -208,7 +208,7 @@ static attempt try_run(sweep_work *w, int number)
     fsfm_error err = {FSFM_OK, ""};
     if (status.state == FSFM_RUN_DONE) return ATTEMPT_DONE;
     w->last_code = FSFM_EXIT_FAILED;
-    if (status.state == FSFM_RUN_FAILED && w->options->skips_failed) {
+    if (status.state == FSFM_RUN_FAILED && (w->options->skips_failed || w->sweep->run[number].refusal)) {
         w->last_code = status.exit_code;
         tell(w, number, "failed", status.reason);
         return ATTEMPT_FAILED;

@@ -11,6 +11,7 @@
 #include "io/file.h"
 #include "io/run_lock.h"
 #include "io/yaml.h"
+#include "jobs/command.h"
 
 static const char *const names[FSFM_RUN_STATES] = {"waiting",    "queued", "running", "stopped",
                                                    "broken off", "failed", "done"};
@@ -164,6 +165,7 @@ bool fsfm_run_add_jobs(const fsfm_sweep_run *run, fsfm_slurm_queue *queue)
 {
     char sweep[FSFM_SWEEP_PATH], job[64], state[16];
     const char *folder[2];
+    if (run->refusal) return true;
     fsfm_run_read_state(run->folder, state, NULL);
     if (strcmp(state, "done") == 0) return true;
     read_job(run, job);
@@ -205,6 +207,11 @@ fsfm_run_status fsfm_run_look(const fsfm_sweep_run *run, const fsfm_slurm_queue 
     struct stat info;
     char holder[384], job[64], state[16];
     int exit_code = -1;
+    if (run->refusal) {
+        set_state(&out, FSFM_RUN_FAILED, run->refusal);
+        out.exit_code = FSFM_EXIT_USAGE;
+        return out;
+    }
     if (stat(run->folder, &info) != 0) return out;
     if (!S_ISDIR(info.st_mode)) {
         out.exit_code = 1;

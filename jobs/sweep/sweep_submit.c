@@ -149,8 +149,11 @@ static fsfm_status choose(submission *s, fsfm_log *log, fsfm_error *err)
         const fsfm_run_state state = status[run].state;
         const bool is_taken =
             (state == FSFM_RUN_RUNNING || state == FSFM_RUN_QUEUED) && !status[run].is_ending;
-        const bool is_left =
-            state != FSFM_RUN_DONE && !is_taken && !(state == FSFM_RUN_FAILED && s->options->skips_failed);
+        const bool is_left = state != FSFM_RUN_DONE && !is_taken &&
+                             !(state == FSFM_RUN_FAILED && s->options->skips_failed) &&
+                             !s->sweep->run[run].refusal;
+        if (s->sweep->run[run].refusal)
+            fsfm_log_line(log, "failed    %s  %s", s->sweep->run[run].id, s->sweep->run[run].refusal);
         if (is_left) s->run[s->count++] = run;
     }
     fsfm_log_line(log, "%s", fsfm_sweep_summary(s->sweep, status, summary));

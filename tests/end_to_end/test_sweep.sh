@@ -285,6 +285,30 @@ if ! command -v sbatch >/dev/null; then
     [ $? = 1 ] && grep -q '^fsfm: sbatch is not there' err && [ "$(wc -l <err)" = 1 ] || fail "submit without SLURM"
 fi
 
+# Runs that cannot be, for a value of theirs, are failed ones from the start; the others go on.
+words=("${small[@]:1}" train.global_batch=8 train.max_steps=2 run.threads=1 run.dir=part)
+cat >part.yaml <<Y
+base: $SOURCE/configs/quickstart.yaml
+grid: {run.seed: [1, 2], mask.ratio: [1.5, 0.6, high]}
+Y
+sweep plan part.yaml >plan 2>err || fail "plan with runs that cannot be: $(cat err)"
+[ "$(grep -c 'nothing, it cannot be: part.yaml:2:[0-9]*: mask.ratio: expected a number' plan)" = 4 ] && grep -q '^6 runs: 4 failed, 2 waiting' plan ||
+    fail "plan with runs that cannot be: $(cat plan)"
+sweep run part.yaml >run.log 2>err
+[ $? = 1 ] && grep -q '^6 runs: 2 done, 4 failed' run.log && grep -q '^fsfm: 4 of 6 runs failed' err || fail "run with runs that cannot be: $(cat run.log err)"
+[ "$(find part -name state.json | wc -l)" = 2 ] && [ "$(find part -mindepth 1 -maxdepth 1 -type d | wc -l)" = 2 ] || fail "a run that cannot be has a folder"
+sweep status part.yaml --json | python3 -c "
+import json, sys
+bad = [r for r in json.load(sys.stdin)['runs'] if r['state'] == 'failed']
+assert [r['exit_code'] for r in bad] == [2] * 4 and all('mask.ratio' in r['reason'] for r in bad), bad
+assert [r['values'] for r in bad][:2] == [{'run.seed': 1, 'mask.ratio': 1.5}, {'run.seed': 1, 'mask.ratio': 'high'}], bad" || fail "status of runs that cannot be"
+sweep run part.yaml --run "$(awk '/cannot be/ { print $1; exit }' plan)" >run.log 2>err
+[ $? = 2 ] || fail "a run alone that cannot be: $(cat run.log err)"
+sweep report part.yaml >report 2>err && [ "$(grep -c ',failed,' part/part.csv)" = 4 ] && grep -q "found 'high'" report || fail "report with runs that cannot be: $(cat err)"
+[ -s part/part-run.seed.png ] && [ -s part/part-masks.png ] || fail "pictures with runs that cannot be"
+sweep submit part.yaml >submit.log && grep -q 'nothing is left to submit' submit.log && [ "$(grep -c '^failed .*mask.ratio: expected' submit.log)" = 4 ] ||
+    fail "submit with runs that cannot be: $(cat submit.log)"
+
 # What cannot be: one line with its place, and nothing is begun.
 words=("${small[@]:1}" run.dir=bad)
 refuse() { # REGEX YAML [WORD...]
@@ -299,7 +323,9 @@ refuse() { # REGEX YAML [WORD...]
 }
 base="base: $SOURCE/configs/quickstart.yaml\n"
 refuse '^fsfm: bad.yaml:3:3: mask.ratoi: unknown key; nearest known key: mask.ratio$' "${base}grid:\n  mask.ratoi: [1]\n"
-refuse "^fsfm: bad.yaml:3:21: mask.ratio: expected a number .*, found 'high'$" "${base}grid:\n  mask.ratio: [0.6, high]\n"
+refuse "^fsfm: bad.yaml:3:21: mask.ratio: expected a number .*, found 'high'$" "${base}grid:\n  mask.ratio: [     high]\n"
+refuse '^fsfm: argument [0-9]+: mask.ratio: expected a number .*, found .1.5.$' "${base}grid:\n  run.seed: [1, 2]\n" mask.ratio=1.5
+refuse '^fsfm: bad.yaml:2:20: mask.ratio: expected a number .*, found .1.5.$' "${base}set: {mask.ratio:  1.5}\ngrid:\n  run.seed: [1, 2]\n"
 refuse '^fsfm: bad.yaml:3:15: mask.ratio: expected a list of values, found an empty one$' "${base}grid:\n  mask.ratio: []\n"
 refuse '^fsfm: bad.yaml:2:7: grid: expected .*, found an empty map$' "${base}grid: {}\n"
 refuse '^fsfm: bad.yaml:2:7: runs: expected .*, found an empty list$' "${base}runs: []\n"
@@ -309,7 +335,7 @@ refuse '^fsfm: bad.yaml:4:[0-9]+: run 2: expected different runs, found run 1 \(
 refuse '^fsfm: bad.yaml:1:7: base: nowhere.yaml: .*No such file' "base: nowhere.yaml\ngrid:\n  mask.ratio: [0.6]\n"
 refuse '^fsfm: bad.yaml:2:1: gird: unknown key; nearest known key: grid$' "${base}gird:\n  mask.ratio: [0.6]\n"
 refuse '^fsfm: bad.yaml:2:9: metric: los: unknown metric; nearest known metric: loss$' "${base}metric: los\ngrid:\n  mask.ratio: [0.6]\n"
-refuse '^fsfm: bad.yaml:3:21: train.slices: expected a power of two, found 3$' "${base}grid:\n  train.slices: [2, 3]\n"
+refuse '^fsfm: bad.yaml:3:21: train.slices: expected a power of two, found 3$' "${base}grid:\n  train.slices: [   3]\n"
 refuse '^fsfm: argument [0-9]+: mask.ratio: .* swept \(bad.yaml:3\)$' "${base}grid:\n  mask.ratio: [0.6]\n" mask.ratio=0.7
 refuse '^fsfm: bad.yaml:3:12: run.dir: expected another key' "${base}grid:\n  run.dir: [a]\n"
 refuse "^fsfm: run.dir: expected .* run itself" "${base}grid:\n  run.seed: [1]\n" "run.dir=$(dirname "$(find "$work/shared" -name state.json | head -1)")"
