@@ -163,7 +163,9 @@ static fsfm_status run_part(int part, int argc, char **argv, int *code, fsfm_err
                          parts[part].name);
     FSFM_TRY(fsfm_sweep_load(arguments.words[1], arguments.word_count - 2, arguments.words + 2, &in.sweep,
                              warning, err));
-    fsfm_log_open(&in.log, fsfm_arguments_has(&arguments, "--json") ? stderr : stdout);
+    const bool prints =
+        fsfm_arguments_has(&arguments, "--json") || fsfm_arguments_has(&arguments, "--dry-run");
+    fsfm_log_open(&in.log, prints ? stderr : stdout);
     if (warning[0]) fprintf(stderr, "warning: %s\n", warning);
     const fsfm_status st = parts[part].run(&in, code, err);
     fsfm_log_close(&in.log);
@@ -223,11 +225,12 @@ const fsfm_command fsfm_command_sweep = {
         "  --skip-failed    leave failed runs as they are\n"
         "  Signals and the time limit stop the run at hand with a checkpoint: exit code 75, and the same\n"
         "  command goes on. A file run.dir/STOP stops before the next run. 1: some runs failed.\n"
-        "submit             one SLURM array of the runs that are left: run.dir/NAME.sbatch through sbatch\n"
+        "submit             one SLURM array of the runs that are left: run.dir/slurm/NAME-N.sbatch through "
+        "sbatch\n"
         "  --nodes N, --ranks-per-node N (one a GPU, or 1), --gpus-per-node N, --cpus-per-rank N, --time T\n"
         "  --at-once N      tasks that may run at the same time\n"
         "  --sbatch OPTION  one more option of sbatch, as --sbatch=--partition=gpu; may be repeated\n"
-        "  --dry-run        write and print the script alone\n"
+        "  --dry-run        print the script alone\n"
         "  --skip-failed    leave failed runs as they are\n"
         "status [--json]    how far each run is, and why some failed\n"
         "report [--metric NAME] [--json]\n"

@@ -2,6 +2,7 @@
 #include "jobs/sweep/sweep_submit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ typedef struct {
     const fsfm_sweep_submit_options *options;
     int count, *run; /* those that are submitted */
     char *self;
-    char here[FSFM_SWEEP_PATH], logs[FSFM_SWEEP_PATH], script[FSFM_SWEEP_PATH]; /* absolute but for script */
+    char here[FSFM_SWEEP_PATH], logs[FSFM_SWEEP_PATH]; /* absolute */
+    char script[FSFM_SWEEP_PATH];
 } submission;
 
 /* Behind the # of the first line. */
@@ -163,7 +165,7 @@ static fsfm_status choose(submission *s, fsfm_log *log, fsfm_error *err)
 
 static fsfm_status find_places(submission *s, fsfm_error *err)
 {
-    char folder[FSFM_SWEEP_PATH], name[FSFM_TEXT_SIZE];
+    char folder[FSFM_SWEEP_PATH];
     FSFM_TRY(fsfm_child_self(&s->self, err));
     if (!getcwd(s->here, sizeof s->here))
         return fsfm_fail(err, FSFM_ERR_IO, "the working folder: %s", strerror(errno));
@@ -176,9 +178,25 @@ static fsfm_status find_places(submission *s, fsfm_error *err)
         return fsfm_fail(err, FSFM_ERR_ARG,
                          "run.dir: expected a path without \", %% and \\ for SLURM, found %s",
                          s->sweep->folder);
-    FSFM_TRY(fsfm_folder_make(s->logs, err));
-    snprintf(name, sizeof name, "%s.sbatch", s->sweep->name);
-    return fsfm_path_join(s->script, sizeof s->script, s->sweep->folder, name, err);
+    return fsfm_folder_make(s->logs, err);
+}
+
+/* A new file, and that for good: a task that cannot be requeued submits it again. */
+static fsfm_status write_script(submission *s, const char *text, size_t size_bytes, fsfm_error *err)
+{
+    char folder[FSFM_SWEEP_PATH], name[FSFM_TEXT_SIZE + 32];
+    FSFM_TRY(fsfm_path_join(folder, sizeof folder, s->sweep->folder, "slurm", err));
+    for (int number = 1;; number++) {
+        snprintf(name, sizeof name, "%s-%d.sbatch", s->sweep->name, number);
+        FSFM_TRY(fsfm_path_join(s->script, sizeof s->script, folder, name, err));
+        const int fd = open(s->script, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            close(fd);
+            return fsfm_file_write(s->script, text, size_bytes, err);
+        }
+        if (errno != EEXIST)
+            return fsfm_fail(err, FSFM_ERR_IO, "%s: cannot be made: %s", s->script, strerror(errno));
+    }
 }
 
 static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
@@ -187,12 +205,12 @@ static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
     size_t size_bytes = 0;
     FSFM_TRY(find_places(s, err));
     FSFM_TRY(make_script(s, &text, &size_bytes, err));
-    fsfm_status st = fsfm_file_write(s->script, text, size_bytes, err);
-    if (st == FSFM_OK && s->options->is_dry) {
-        fsfm_log_line(log, "%d task%s would be submitted by %s:", s->count, s->count == 1 ? "" : "s",
-                      s->script);
+    fsfm_status st = FSFM_OK;
+    if (s->options->is_dry) {
+        fsfm_log_line(log, "%d task%s would be submitted", s->count, s->count == 1 ? "" : "s");
         fwrite(text, 1, size_bytes, stdout);
-    }
+    } else
+        st = write_script(s, text, size_bytes, err);
     free(text);
     if (st != FSFM_OK || s->options->is_dry) return st;
     FSFM_TRY(fsfm_batch_submit(s->script, "`fsfm sweep run` runs here", job, err));

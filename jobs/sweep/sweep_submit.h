@@ -19,8 +19,8 @@ typedef struct {
     char *const *overrides;
 } fsfm_sweep_submit_options;
 
-/* Writes FOLDER/NAME.sbatch for the runs that are neither done nor running nor queued, and gives it to
- * sbatch; is_dry: prints it instead. Nothing is left: says so. */
+/* Writes FOLDER/slurm/NAME-N.sbatch, N new each time, for the runs that are neither done nor running nor
+ * queued, and gives it to sbatch; is_dry: prints it instead, and writes nothing. Nothing is left: says so. */
 FSFM_MUST_USE
 fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
                               fsfm_log *log, fsfm_error *err);

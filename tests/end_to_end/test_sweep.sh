@@ -198,14 +198,16 @@ plain_path=$PATH
 PATH=$work/bin:$PATH
 echo PENDING >state
 words=("${small[@]:1}" train.global_batch=8 train.max_steps=40 train.epochs=20 run.threads=1 "run.dir=ar ray" "model.init=")
-sweep submit a.yaml --nodes 2 --gpus-per-node 4 --time 1:00:00 --at-once 2 --sbatch=--partition=gpu --dry-run >dry || fail "submit --dry-run"
-[ ! -e script ] || fail "--dry-run submits"
+sweep submit a.yaml --nodes 2 --gpus-per-node 4 --time 1:00:00 --at-once 2 --sbatch=--partition=gpu --dry-run >dry 2>dry.log || fail "submit --dry-run"
+[ ! -e script ] && [ -z "$(find "ar ray" -type f)" ] || fail "--dry-run submits, or leaves files"
+[ "$(head -n 1 dry)" = '#!/usr/bin/env bash' ] && bash -n dry && grep -q '4 tasks would be submitted' dry.log || fail "what --dry-run prints"
 for line in '#SBATCH --array=0-3%2' '#SBATCH --nodes=2' '#SBATCH --ntasks-per-node=4' '#SBATCH --gpus-per-node=4' '#SBATCH --time=1:00:00' \
     '#SBATCH --partition=gpu' '#SBATCH --requeue'; do
     grep -qxF -- "$line" dry || fail "no $line"
 done
 sweep submit a.yaml >submit.log || fail submit
 grep -q 'submitted 4 tasks as job 77' submit.log || fail "what submit says"
+cp script first
 bash -n script || fail "the script"
 [ "$(state a.yaml queued)" = 4 ] || fail "submitted runs are not queued"
 rm script asked
@@ -234,7 +236,9 @@ rm script
 sweep submit a.yaml >submit.log 2>&1
 [ $? = 1 ] && grep -q '^fsfm: squeue: expected' submit.log && [ ! -e script ] || fail "submit without an answer: $(cat submit.log)"
 mv bin/squeue.first bin/squeue
-cp "ar ray/a.sbatch" script
+# A file a submission, which no later one changes.
+[ "$(ls "ar ray/slurm")" = "$(printf 'a-%d.sbatch\n' 1 2)" ] && cmp -s "ar ray/slurm/a-1.sbatch" first || fail "scripts: $(ls "ar ray/slurm")"
+cp "ar ray/slurm/a-1.sbatch" script
 export SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=0 FSFM_LAUNCHER=''
 echo RUNNING >state
 bash script >task.log 2>&1 &
