@@ -31,8 +31,8 @@ struct fsfm_slurm_queue {
     queue_entry *entry;       /* (count) sorted */
 };
 
-/* Starts squeue, with both its outputs into the pipe, whose reading end is *out. */
-static bool start_squeue(char *const *arguments, pid_t *pid, int *out)
+/* Starts a program of SLURM's, with both its outputs into the pipe, whose reading end is *out. */
+static bool start_program(char *const *arguments, pid_t *pid, int *out)
 {
     int ends[2];
     posix_spawn_file_actions_t actions;
@@ -42,7 +42,7 @@ static bool start_squeue(char *const *arguments, pid_t *pid, int *out)
         started = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0) == 0 &&
                   posix_spawn_file_actions_adddup2(&actions, ends[1], 1) == 0 &&
                   posix_spawn_file_actions_adddup2(&actions, ends[1], 2) == 0 &&
-                  posix_spawnp(pid, "squeue", &actions, NULL, arguments, environ) == 0;
+                  posix_spawnp(pid, arguments[0], &actions, NULL, arguments, environ) == 0;
         posix_spawn_file_actions_destroy(&actions);
     }
     close(ends[1]);
@@ -73,7 +73,7 @@ static bool read_answer(int in, FILE *text, double timeout_s)
     }
 }
 
-/* What squeue says, owned; NULL where nobody knows. *is_here: it could be started. */
+/* What the program says, owned; NULL where nobody knows. *is_here: it could be started. */
 static char *ask(char *const *arguments, double timeout_s, bool *is_here)
 {
     char *text = NULL;
@@ -83,7 +83,7 @@ static char *ask(char *const *arguments, double timeout_s, bool *is_here)
     *is_here = false;
     FILE *stream = open_memstream(&text, &size_bytes);
     if (!stream) return NULL;
-    bool is_answer = *is_here = start_squeue(arguments, &pid, &out);
+    bool is_answer = *is_here = start_program(arguments, &pid, &out);
     if (is_answer) {
         is_answer = read_answer(out, stream, timeout_s);
         close(out);
@@ -239,4 +239,17 @@ fsfm_slurm_state fsfm_slurm_queue_find(const fsfm_slurm_queue *queue, const char
     const queue_entry *found =
         bsearch(name, queue->entry, (size_t)queue->count, sizeof *queue->entry, compare_names);
     return found ? found->state : FSFM_SLURM_GONE;
+}
+
+int fsfm_slurm_array_tasks_max(double timeout_s)
+{
+    static const char name[] = "MaxArraySize";
+    char *const arguments[] = {(char *)"scontrol", (char *)"show", (char *)"config", NULL};
+    bool is_here;
+    int tasks = 0;
+    char *answer = ask(arguments, timeout_s, &is_here);
+    const char *found = answer ? strstr(answer, name) : NULL;
+    if (!found || sscanf(found + sizeof name - 1, " = %d", &tasks) != 1 || tasks < 1) tasks = 1001;
+    free(answer);
+    return tasks;
 }

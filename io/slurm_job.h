@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * io/slurm_job.h - asks SLURM whether jobs still exist. */
+ * io/slurm_job.h - what SLURM knows of jobs, and what it allows. */
 #ifndef FSFM_IO_SLURM_JOB_H
 #define FSFM_IO_SLURM_JOB_H
 
@@ -29,4 +29,6 @@ bool fsfm_slurm_queue_add(fsfm_slurm_queue *queue, const char *job);
 bool fsfm_slurm_queue_ask(fsfm_slurm_queue *queue, double timeout_s);
 /* UNKNOWN of jobs that were not added. */
 fsfm_slurm_state fsfm_slurm_queue_find(const fsfm_slurm_queue *queue, const char *job);
+/* How many tasks an array may have: MaxArraySize; SLURM's default where nobody knows. */
+int fsfm_slurm_array_tasks_max(double timeout_s);
 #endif

@@ -16,25 +16,30 @@
 #include "jobs/sweep/sweep_child.h"
 #include "jobs/sweep/sweep_list.h"
 
+#define SCONTROL_TIMEOUT_S 10.0
 #define ENDING_WAIT_S 45.0 /* SLURM itself leaves a task 30 s (KillWait) */
 
 typedef struct {
     const fsfm_sweep *sweep;
     const fsfm_sweep_submit_options *options;
-    int count, *run; /* those that are submitted */
+    int left, *run;   /* those that are submitted */
+    int first, count; /* of them, in the array at hand */
+    char before[256]; /* the array that comes before this one, if they may not be at work together; "" */
     char *self;
     char here[FSFM_SWEEP_PATH], logs[FSFM_SWEEP_PATH]; /* absolute */
     char script[FSFM_SWEEP_PATH];
 } submission;
 
 /* Behind the # of the first line. */
-static void put_directives(FILE *stream, const fsfm_sweep_submit_options *options)
+static void put_directives(FILE *stream, const submission *s)
 {
+    const fsfm_sweep_submit_options *options = s->options;
     fprintf(stream, "SBATCH --nodes=%" PRId64 "\n#SBATCH --ntasks-per-node=%" PRId64, options->nodes,
             options->ranks_per_node);
     if (options->cpus_per_rank) fprintf(stream, "\n#SBATCH --cpus-per-task=%" PRId64, options->cpus_per_rank);
     if (options->gpus_per_node) fprintf(stream, "\n#SBATCH --gpus-per-node=%" PRId64, options->gpus_per_node);
     if (options->time) fprintf(stream, "\n#SBATCH --time=%s", options->time);
+    if (options->at_once && s->before[0]) fprintf(stream, "\n#SBATCH --dependency=afterany:%s", s->before);
     for (int i = 0; i < options->extra_count; i++) fprintf(stream, "\n#SBATCH %s", options->extra[i]);
 }
 
@@ -52,7 +57,8 @@ static void put_command(FILE *stream, const submission *s)
 
 static void put_ids(FILE *stream, const submission *s)
 {
-    for (int i = 0; i < s->count; i++) fprintf(stream, "%s%s", i ? " " : "", s->sweep->run[s->run[i]].id);
+    for (int i = 0; i < s->count; i++)
+        fprintf(stream, "%s%s", i ? " " : "", s->sweep->run[s->run[s->first + i]].id);
 }
 
 static void put_value(FILE *stream, const submission *s, const char *name, size_t length)
@@ -69,7 +75,7 @@ static void put_value(FILE *stream, const submission *s, const char *name, size_
         if (s->options->at_once) fprintf(stream, "%%%" PRId64, s->options->at_once);
         break;
     case 2: fputs(s->logs, stream); break;
-    case 3: put_directives(stream, s->options); break;
+    case 3: put_directives(stream, s); break;
     case 4: put_ids(stream, s); break;
     case 5: put_command(stream, s); break;
     case 6: fsfm_batch_put_quoted(stream, s->here); break;
@@ -102,7 +108,7 @@ static fsfm_status make_script(const submission *s, char **out, size_t *size_byt
 static fsfm_status note_jobs(const submission *s, const char *job, fsfm_error *err)
 {
     for (int i = 0; i < s->count; i++) {
-        const fsfm_sweep_run *run = &s->sweep->run[s->run[i]];
+        const fsfm_sweep_run *run = &s->sweep->run[s->run[s->first + i]];
         char folder[FSFM_SWEEP_PATH], path[FSFM_SWEEP_PATH], text[96];
         FSFM_TRY(fsfm_path_join(folder, sizeof folder, run->folder, "sweep", err));
         FSFM_TRY(fsfm_folder_make(folder, err));
@@ -156,7 +162,7 @@ static fsfm_status choose(submission *s, fsfm_log *log, fsfm_error *err)
                              !s->sweep->run[run].refusal;
         if (s->sweep->run[run].refusal)
             fsfm_log_line(log, "failed    %s  %s", s->sweep->run[run].id, s->sweep->run[run].refusal);
-        if (is_left) s->run[s->count++] = run;
+        if (is_left) s->run[s->left++] = run;
     }
     fsfm_log_line(log, "%s", fsfm_sweep_summary(s->sweep, status, summary));
     free(status);
@@ -199,11 +205,10 @@ static fsfm_status write_script(submission *s, const char *text, size_t size_byt
     }
 }
 
-static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
+static fsfm_status submit_array(submission *s, fsfm_log *log, fsfm_error *err)
 {
     char *text = NULL, job[256];
     size_t size_bytes = 0;
-    FSFM_TRY(find_places(s, err));
     FSFM_TRY(make_script(s, &text, &size_bytes, err));
     fsfm_status st = FSFM_OK;
     if (s->options->is_dry) {
@@ -216,7 +221,20 @@ static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
     FSFM_TRY(fsfm_batch_submit(s->script, "`fsfm sweep run` runs here", job, err));
     fsfm_log_line(log, "submitted %d task%s as job %s, %s", s->count, s->count == 1 ? "" : "s", job,
                   s->script);
+    snprintf(s->before, sizeof s->before, "%.*s", (int)strcspn(job, ";"), job);
     return note_jobs(s, job, err);
+}
+
+/* As many arrays as SLURM's limit makes of them. */
+static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
+{
+    const int tasks_max = fsfm_slurm_array_tasks_max(SCONTROL_TIMEOUT_S);
+    FSFM_TRY(find_places(s, err));
+    for (s->first = 0; s->first < s->left; s->first += s->count) {
+        s->count = s->left - s->first < tasks_max ? s->left - s->first : tasks_max;
+        FSFM_TRY(submit_array(s, log, err));
+    }
+    return FSFM_OK;
 }
 
 fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
@@ -224,7 +242,7 @@ fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_o
 {
     submission s = {.sweep = sweep, .options = options};
     fsfm_status st = choose(&s, log, err);
-    if (st == FSFM_OK && s.count == 0)
+    if (st == FSFM_OK && s.left == 0)
         fsfm_log_line(log, "nothing is left to submit");
     else if (st == FSFM_OK)
         st = submit(&s, log, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * jobs/sweep/sweep_submit.h - the runs that are left, as one SLURM array. */
+ * jobs/sweep/sweep_submit.h - the runs that are left, as SLURM arrays. */
 #ifndef FSFM_JOBS_SWEEP_SWEEP_SUBMIT_H
 #define FSFM_JOBS_SWEEP_SWEEP_SUBMIT_H
 
@@ -20,7 +20,8 @@ typedef struct {
 } fsfm_sweep_submit_options;
 
 /* Writes FOLDER/slurm/NAME-N.sbatch, N new each time, for the runs that are neither done nor running nor
- * queued, and gives it to sbatch; is_dry: prints it instead, and writes nothing. Nothing is left: says so. */
+ * queued, and gives it to sbatch; more of them, one after another where at_once is said, if SLURM's arrays
+ * may not have as many tasks. is_dry: prints it instead, and writes nothing. Nothing is left: says so. */
 FSFM_MUST_USE
 fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
                               fsfm_log *log, fsfm_error *err);

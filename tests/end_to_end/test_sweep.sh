@@ -191,7 +191,14 @@ case "$*" in
 *) cat "$SLURM_PLAY/state" ;;
 esac
 S
-printf '#!/bin/sh\necho "$@" >>"$SLURM_PLAY/requeued"\n' >bin/scontrol
+cat >bin/scontrol <<'S'
+#!/bin/sh
+case "$*" in
+'show config') echo "MaxArraySize            = $(cat "$SLURM_PLAY/array_max")" ;;
+*) echo "$@" >>"$SLURM_PLAY/requeued" ;;
+esac
+S
+echo 1001 >array_max
 chmod +x bin/*
 export SLURM_PLAY=$work
 plain_path=$PATH
@@ -210,6 +217,15 @@ grep -q 'submitted 4 tasks as job 77' submit.log || fail "what submit says"
 cp script first
 bash -n script || fail "the script"
 [ "$(state a.yaml queued)" = 4 ] || fail "submitted runs are not queued"
+# More than an array may have are several, which keep --at-once by waiting for one another.
+echo 3 >array_max
+"$FSFM" sweep submit a.yaml --at-once 2 "${words[@]}" run.dir=arrays >submit.log || fail "submit of two arrays"
+grep -q 'submitted 3 tasks as job 77, .*a-1.sbatch' submit.log && grep -q 'submitted 1 task as job 77, .*a-2.sbatch' submit.log ||
+    fail "two arrays: $(cat submit.log)"
+grep -qx '#SBATCH --array=0-0%2' script && grep -qx '#SBATCH --dependency=afterany:77' script || fail "the second array"
+! grep -q "^#SBATCH --dependency" arrays/slurm/a-1.sbatch && cat arrays/*/sweep/job | sort | uniq -c | awk '{ print $1 $2 }' | cmp -s - <(printf '%s\n' 277_0 177_1 177_2) ||
+    fail "jobs of two arrays: $(cat arrays/*/sweep/job)"
+echo 1001 >array_max
 rm script asked
 sweep submit a.yaml | grep -q 'nothing is left to submit' && [ ! -e script ] || fail "queued runs are submitted again"
 [ "$(cat asked)" = '-h -r -o %A %i %T -j 77' ] || fail "SLURM is asked $(wc -l <asked) times: $(cat asked)"
