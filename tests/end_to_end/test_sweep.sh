@@ -266,9 +266,53 @@ done
 kill -USR1 $pid
 wait $pid
 [ $? = 75 ] && [ "$(cat requeued)" = "requeue 77_0" ] || fail "a task at USR1: $(tail -2 task.log)"
-bash script >>task.log 2>&1 || fail "the requeued task"
+# TERM alone: a task whose time is over is requeued all the same, one that was cancelled is not. An answer that fails to come is asked for again. Settings come from a file, which a signal may interrupt.
+stop_first() { # SIGNAL STATE MESSAGE
+    rm -f requeued
+    bash script >task.log 2>&1 &
+    pid=$!
+    first_records=$(cat "ar ray"/*/metrics.jsonl | grep -c '"kind": "train"')
+    for _ in $(seq 600); do
+        [ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"kind": "train"')" -gt "$first_records" ] && break
+        sleep 0.05
+    done
+    echo "$2" >state
+    kill "-$1" $pid
+    wait $pid
+    code=$?
+    echo RUNNING >state
+    [ $code = 75 ] && grep -q "$3" task.log || fail "a task at $1, $2: $code, $(tail -n 3 task.log)"
+}
+stop_first TERM 'COMPLETING TimeLimit' 'ends with 75: requeued'
+[ "$(cat requeued)" = "requeue 77_0" ] || fail "a task whose time is over is not requeued"
+stop_first TERM 'COMPLETING None' 'it was cancelled, or SLURM requeues it'
+[ ! -e requeued ] || fail "a task that was cancelled is requeued"
+mv bin/squeue bin/squeue.first
+cat >bin/squeue <<'S'
+#!/bin/sh
+echo >>"$SLURM_PLAY/tries"
+case $(wc -l <"$SLURM_PLAY/tries") in 1 | 2) exit 1 ;; esac
+exec "$0.first" "$@"
+S
+chmod +x bin/squeue
+rm -f tries
+stop_first TERM RUNNING 'ends with 75: requeued'
+[ "$(wc -l <tries)" = 3 ] || fail "squeue was asked $(wc -l <tries) times"
+mv bin/squeue.first bin/squeue
+printf 'sleep 2\ntrue\n' >setup
+FSFM_SETUP=$PWD/setup bash script >task.log 2>&1 &
+pid=$!
+sleep 0.5
+kill -TERM $pid
+wait $pid
+[ $? = 75 ] && grep -q 'ends with 75: requeued' task.log || fail "a task at TERM before it began: $(cat task.log)"
+sed -i 's/NONE/2100-01-01T00:00:00/' bin/squeue
+FSFM_TIME_RESERVE=$(($(date -d 2100-01-01T00:00:00 +%s) - $(date +%s) - 1)) bash script >task.log 2>&1
+[ $? = 75 ] && grep -q 'stopped by the time limit' "$PWD/ar ray/slurm"/../*/output.log task.log || fail "a task with its time kept back: $(cat task.log)"
+sed -i 's/2100-01-01T00:00:00/NONE/' bin/squeue
+FSFM_END_TIME=1 bash script >task.log 2>&1 || fail "the requeued task: $(cat task.log)" # not the end of another job
 bash script >>task.log 2>&1 || fail "a task whose run is done"
-[ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"event": "start"')" = 2 ] || fail "the task's run was not begun twice"
+[ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"event": "start"')" -ge 4 ] || fail "the task's run was not begun again each time"
 # Where requeueing is refused a task is submitted anew, alone, within the budget; the sweep knows that its run waits.
 cp bin/sbatch bin/sbatch.first
 printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"$SLURM_PLAY/again"\necho "78;cluster"\n' >bin/sbatch
