@@ -17,66 +17,32 @@
 #include "jobs/plan/forecast.h"
 #include "jobs/settings.h"
 #include "jobs/submit/batch.h"
+#include "jobs/submit/request.h"
 #include "jobs/sweep/sweep_child.h"
 
 enum { PATH_BYTES = 4096, COUNT_MAX = 1 << 20, QUARTER_MIN = 15 };
 
-#define MIB 1048576.0
-#define MEMORY_MARGIN 1.2     /* the plan is within 5 % on this machine; libraries of other machines differ */
-#define NODE_MIB 256.0        /* of a node, whatever runs there */
-#define THREADS_MIB 256.0     /* of a node whose processors may be more than are planned with */
-#define GPU_RANK_MIB 2048.0   /* of a rank with a GPU: what its driver takes of the host's memory (a guess) */
 #define TIME_MARGIN 1.2       /* of the predicted time */
 #define TIME_START_HOURS 0.25 /* start, evaluations, pictures */
 #define TIME_MOST_HOURS 24.0  /* of a job; longer runs go on by being requeued */
-#define GPU_CPUS_PER_RANK 8   /* where nothing else is said */
 #define SQUEUE_TIMEOUT_S 10.0
 #define LOCK_STALE_S 60.0
-
-/* What the script asks SLURM for. */
-typedef struct {
-    int64_t nodes, ranks_per_node, gpus_per_node;
-    int64_t cpus_per_rank; /* 0: all of the node's */
-    double memory_mib;     /* of a node */
-    char time[64];         /* "": the script's own */
-} request;
 
 typedef struct {
     const fsfm_arguments *arguments;
     const fsfm_settings *settings;
     fsfm_log *log;
-    request request;
+    fsfm_batch_request request;
     int64_t threads, micro_batch; /* chosen here, and so that the run is as planned given to it; 0: not */
     char *self;
     char here[PATH_BYTES], folder[PATH_BYTES]; /* absolute: where we are, and run.dir */
     char script[PATH_BYTES], job[PATH_BYTES];
 } submission;
 
-/* Memory of a node. With GPUs most of a rank is in theirs: what stays is read ahead, staged (gradients too,
- * where neither NCCL nor MPI takes the GPU's memory) and saved here. */
-static double node_memory_mib(const request *r, const fsfm_train_plan *plan)
-{
-    const uint64_t *first = plan->first.part, *others = plan->others.part;
-    double of_first = (double)plan->first.total, of_others = (double)plan->others.total;
-    if (r->gpus_per_node) {
-        static const fsfm_memory_part host[] = {FSFM_MEMORY_EXCHANGE, FSFM_MEMORY_READER,
-                                                FSFM_MEMORY_CHECKPOINT, FSFM_MEMORY_EVALUATION,
-                                                FSFM_MEMORY_CODE};
-        of_first = of_others = GPU_RANK_MIB * MIB + (double)plan->parameters * sizeof(float);
-        for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
-            of_first += (double)first[host[i]];
-            of_others += (double)others[host[i]];
-        }
-    }
-    const double ranks = (double)(r->ranks_per_node - 1);
-    const double node_mib = NODE_MIB + (r->cpus_per_rank ? 0 : THREADS_MIB);
-    return ceil(node_mib + MEMORY_MARGIN * (of_first + ranks * of_others) / MIB);
-}
-
 /* In quarters of an hour. */
 static void choose_time(submission *s, double hours)
 {
-    request *r = &s->request;
+    fsfm_batch_request *r = &s->request;
     const char *given = fsfm_arguments_get(s->arguments, "--time", NULL);
     if (given)
         snprintf(r->time, sizeof r->time, "%s", given);
@@ -91,12 +57,12 @@ static fsfm_status read_request(submission *s, fsfm_error *err)
 {
     const fsfm_arguments *a = s->arguments;
     const int64_t threads = s->settings->run.threads;
-    request *r = &s->request;
+    fsfm_batch_request *r = &s->request;
     FSFM_TRY(fsfm_arguments_int(a, "--nodes", 1, 1, COUNT_MAX, &r->nodes, err));
     FSFM_TRY(fsfm_arguments_int(a, "--gpus-per-node", 0, 1, 1024, &r->gpus_per_node, err));
     FSFM_TRY(fsfm_arguments_int(a, "--ranks-per-node", r->gpus_per_node ? r->gpus_per_node : 1, 1, 4096,
                                 &r->ranks_per_node, err));
-    const int64_t cpus = threads != FSFM_AUTO ? threads : r->gpus_per_node ? GPU_CPUS_PER_RANK : 0;
+    const int64_t cpus = threads != FSFM_AUTO ? threads : r->gpus_per_node ? FSFM_BATCH_GPU_CPUS : 0;
     FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", cpus, 1, 1024, &r->cpus_per_rank, err));
     if (r->nodes * r->ranks_per_node > COUNT_MAX)
         return fsfm_fail(err, FSFM_ERR_ARG, "--nodes: expected at most %d ranks, found %" PRId64, COUNT_MAX,
@@ -111,35 +77,12 @@ static void choose_threads(submission *s, fsfm_settings *settings)
     settings->run.threads = s->threads = s->request.cpus_per_rank;
 }
 
-/* What a node of the job has to hold. Fails as the run itself would where it cannot be on so many ranks. */
-static fsfm_status plan_memory(submission *s, fsfm_comm *comm, const fsfm_forecast_setup *setup,
-                               fsfm_log *log, fsfm_train_plan *plan, fsfm_error *err)
-{
-    request *r = &s->request;
-    const bool has_choice =
-        s->settings->train.micro_batch == FSFM_AUTO && s->settings->train.reduction == FSFM_REDUCTION_FAST;
-    fsfm_train_options options = s->settings->train;
-    fsfm_train_job job = fsfm_settings_job(s->settings);
-    const fsfm_train_plan_setup how = {.job = &job,
-                                       .ranks = setup->ranks,
-                                       .node_ranks = (int)r->ranks_per_node,
-                                       .samples = setup->samples,
-                                       .is_elsewhere = r->gpus_per_node > 0};
-    job.train = &options;
-    if (r->gpus_per_node && has_choice && options.global_batch >= setup->ranks)
-        options.micro_batch = options.global_batch / setup->ranks; /* the most that a GPU may choose */
-    FSFM_TRY(fsfm_train_plan_make(comm, &how, log, plan, err));
-    if (!r->gpus_per_node && has_choice) s->micro_batch = plan->micro_batch;
-    r->memory_mib = node_memory_mib(r, plan);
-    return FSFM_OK;
-}
-
 /* Hours of the run, where they are known: what this machine reaches says nothing of several like it, and how
  * fast a GPU is only its name says. */
 static fsfm_status plan_time(submission *s, fsfm_comm *comm, const fsfm_forecast_setup *setup, fsfm_log *log,
                              double *hours, fsfm_error *err)
 {
-    const request *r = &s->request;
+    const fsfm_batch_request *r = &s->request;
     *hours = NAN;
     if (!setup->gpu && (r->gpus_per_node || r->nodes > 1)) return FSFM_OK;
     fsfm_forecast *forecast = calloc(1, sizeof *forecast);
@@ -152,7 +95,7 @@ static fsfm_status plan_time(submission *s, fsfm_comm *comm, const fsfm_forecast
 
 static void tell_choices(const submission *s, const fsfm_train_plan *plan, double hours)
 {
-    const request *r = &s->request;
+    const fsfm_batch_request *r = &s->request;
     fsfm_log_line(
         s->log, "tasks     %" PRId64 " node%s x %" PRId64 ", %" PRId64 " steps of %" PRId64 " images",
         r->nodes, r->nodes == 1 ? "" : "s", r->ranks_per_node, plan->steps, s->settings->train.global_batch);
@@ -171,7 +114,7 @@ static void tell_choices(const submission *s, const fsfm_train_plan *plan, doubl
 
 static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
 {
-    const request *r = &s->request;
+    const fsfm_batch_request *r = &s->request;
     fsfm_log silent;
     fsfm_train_plan plan;
     double hours = NAN;
@@ -182,10 +125,12 @@ static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
     if (setup.gpu && !r->gpus_per_node)
         return fsfm_fail(err, FSFM_ERR_ARG, "--gpu: expected --gpus-per-node with it, found none");
     fsfm_log_open(&silent, NULL);
-    fsfm_status st = plan_memory(s, comm, &setup, &silent, &plan, err);
+    fsfm_status st =
+        fsfm_batch_plan_memory(&s->request, s->settings, setup.samples, comm, &silent, &plan, err);
     if (st == FSFM_OK) st = plan_time(s, comm, &setup, &silent, &hours, err);
     fsfm_log_close(&silent);
     if (st != FSFM_OK) return st;
+    if (!r->gpus_per_node && fsfm_batch_chooses_micro_batch(s->settings)) s->micro_batch = plan.micro_batch;
     choose_time(s, hours);
     tell_choices(s, &plan, hours);
     return FSFM_OK;
@@ -193,17 +138,8 @@ static fsfm_status choose(submission *s, fsfm_comm *comm, fsfm_error *err)
 
 static void put_directives(FILE *stream, const submission *s)
 {
-    const request *r = &s->request;
     const char *name = strrchr(s->folder, '/');
-    fprintf(stream, "#SBATCH --nodes=%" PRId64 "\n#SBATCH --ntasks-per-node=%" PRId64 "\n", r->nodes,
-            r->ranks_per_node);
-    if (r->gpus_per_node) fprintf(stream, "#SBATCH --gpus-per-node=%" PRId64 "\n", r->gpus_per_node);
-    if (r->cpus_per_rank)
-        fprintf(stream, "#SBATCH --cpus-per-task=%" PRId64 "\n", r->cpus_per_rank);
-    else
-        fputs("#SBATCH --exclusive\n", stream);
-    fprintf(stream, "#SBATCH --mem=%.0fM\n", r->memory_mib);
-    if (r->time[0]) fprintf(stream, "#SBATCH --time=%s\n", r->time);
+    fsfm_batch_put_request(stream, &s->request);
     fprintf(stream, "#SBATCH --job-name=\"%s\"\n#SBATCH --output=\"%s/slurm-%%j.out\"\n",
             name && name[1] ? name + 1 : "fsfm", s->folder);
     for (int i = 0; i < s->arguments->option_count; i++)

@@ -86,16 +86,20 @@ static fsfm_status run_runs(part_input *in, int *code, fsfm_error *err)
 static fsfm_status submit_runs(part_input *in, int *code, fsfm_error *err)
 {
     const fsfm_arguments *a = in->arguments;
-    fsfm_sweep_submit_options options = {.time = fsfm_arguments_get(a, "--time", NULL),
-                                         .skips_failed = fsfm_arguments_has(a, "--skip-failed"),
+    fsfm_sweep_submit_options options = {.skips_failed = fsfm_arguments_has(a, "--skip-failed"),
                                          .is_dry = fsfm_arguments_has(a, "--dry-run"),
                                          .override_count = a->word_count - 2,
                                          .overrides = a->words + 2};
-    FSFM_TRY(fsfm_arguments_int(a, "--nodes", 1, 1, COUNT_MAX, &options.nodes, err));
-    FSFM_TRY(fsfm_arguments_int(a, "--gpus-per-node", 0, 1, 1024, &options.gpus_per_node, err));
-    FSFM_TRY(fsfm_arguments_int(a, "--ranks-per-node", options.gpus_per_node ? options.gpus_per_node : 1, 1,
-                                4096, &options.ranks_per_node, err));
-    FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", 0, 1, 4096, &options.cpus_per_rank, err));
+    fsfm_batch_request *r = &options.request;
+    snprintf(r->time, sizeof r->time, "%s", fsfm_arguments_get(a, "--time", ""));
+    FSFM_TRY(fsfm_arguments_int(a, "--nodes", 1, 1, COUNT_MAX, &r->nodes, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--gpus-per-node", 0, 1, 1024, &r->gpus_per_node, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--ranks-per-node", r->gpus_per_node ? r->gpus_per_node : 1, 1, 4096,
+                                &r->ranks_per_node, err));
+    FSFM_TRY(fsfm_arguments_int(a, "--cpus-per-rank", 0, 1, 1024, &r->cpus_per_rank, err));
+    if (r->nodes * r->ranks_per_node > COUNT_MAX)
+        return fsfm_fail(err, FSFM_ERR_ARG, "--nodes: expected at most %d ranks, found %" PRId64, COUNT_MAX,
+                         r->nodes * r->ranks_per_node);
     FSFM_TRY(fsfm_arguments_int(a, "--at-once", 0, 1, COUNT_MAX, &options.at_once, err));
     for (int i = 0; i < a->option_count; i++) {
         if (strcmp(a->options[i].name, "--sbatch") != 0) continue;
@@ -228,6 +232,10 @@ const fsfm_command fsfm_command_sweep = {
         "submit             one SLURM array of the runs that are left: run.dir/slurm/NAME-N.sbatch through "
         "sbatch\n"
         "  --nodes N, --ranks-per-node N (one a GPU, or 1), --gpus-per-node N, --cpus-per-rank N, --time T\n"
+        "                   Processors by run.threads (8 with GPUs, else the whole node), memory by the plan "
+        "of "
+        "the run\n"
+        "                   that needs most; --sbatch=--mem=SIZE for another.\n"
         "  --at-once N      tasks that may run at the same time\n"
         "                   More runs than a SLURM array may have tasks (MaxArraySize) are several arrays, "
         "one "

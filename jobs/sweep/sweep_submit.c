@@ -15,6 +15,7 @@
 #include "jobs/submit/batch.h"
 #include "jobs/sweep/sweep_child.h"
 #include "jobs/sweep/sweep_list.h"
+#include "jobs/sweep/sweep_request.h"
 
 #define SCONTROL_TIMEOUT_S 10.0
 #define ENDING_WAIT_S 45.0 /* SLURM itself leaves a task 30 s (KillWait) */
@@ -22,6 +23,8 @@
 typedef struct {
     const fsfm_sweep *sweep;
     const fsfm_sweep_submit_options *options;
+    fsfm_batch_request request;
+    int64_t threads;  /* run.threads, where no run says it; 0: as they are */
     int left, *run;   /* those that are submitted */
     int first, count; /* of them, in the array at hand */
     char before[256]; /* the array that comes before this one, if they may not be at work together; "" */
@@ -30,17 +33,14 @@ typedef struct {
     char script[FSFM_SWEEP_PATH];
 } submission;
 
-/* Behind the # of the first line. */
+/* Behind the # of a line. */
 static void put_directives(FILE *stream, const submission *s)
 {
     const fsfm_sweep_submit_options *options = s->options;
-    fprintf(stream, "SBATCH --nodes=%" PRId64 "\n#SBATCH --ntasks-per-node=%" PRId64, options->nodes,
-            options->ranks_per_node);
-    if (options->cpus_per_rank) fprintf(stream, "\n#SBATCH --cpus-per-task=%" PRId64, options->cpus_per_rank);
-    if (options->gpus_per_node) fprintf(stream, "\n#SBATCH --gpus-per-node=%" PRId64, options->gpus_per_node);
-    if (options->time) fprintf(stream, "\n#SBATCH --time=%s", options->time);
-    if (options->at_once && s->before[0]) fprintf(stream, "\n#SBATCH --dependency=afterany:%s", s->before);
-    for (int i = 0; i < options->extra_count; i++) fprintf(stream, "\n#SBATCH %s", options->extra[i]);
+    fputs(" --- choices of `fsfm sweep submit` ---\n", stream);
+    fsfm_batch_put_request(stream, &s->request);
+    if (options->at_once && s->before[0]) fprintf(stream, "#SBATCH --dependency=afterany:%s\n", s->before);
+    for (int i = 0; i < options->extra_count; i++) fprintf(stream, "#SBATCH %s\n", options->extra[i]);
 }
 
 /* fsfm sweep run SWEEP.yaml key=value ... */
@@ -53,6 +53,7 @@ static void put_command(FILE *stream, const submission *s)
         fputc(' ', stream);
         fsfm_batch_put_quoted(stream, s->options->overrides[i]);
     }
+    if (s->threads) fprintf(stream, " run.threads=%" PRId64, s->threads);
 }
 
 static void put_ids(FILE *stream, const submission *s)
@@ -230,6 +231,7 @@ static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
 {
     const int tasks_max = fsfm_slurm_array_tasks_max(SCONTROL_TIMEOUT_S);
     FSFM_TRY(find_places(s, err));
+    FSFM_TRY(fsfm_sweep_fill_request(s->sweep, s->run, s->left, &s->request, &s->threads, log, err));
     for (s->first = 0; s->first < s->left; s->first += s->count) {
         s->count = s->left - s->first < tasks_max ? s->left - s->first : tasks_max;
         FSFM_TRY(submit_array(s, log, err));
@@ -240,7 +242,7 @@ static fsfm_status submit(submission *s, fsfm_log *log, fsfm_error *err)
 fsfm_status fsfm_sweep_submit(const fsfm_sweep *sweep, const fsfm_sweep_submit_options *options,
                               fsfm_log *log, fsfm_error *err)
 {
-    submission s = {.sweep = sweep, .options = options};
+    submission s = {.sweep = sweep, .options = options, .request = options->request};
     fsfm_status st = choose(&s, log, err);
     if (st == FSFM_OK && s.left == 0)
         fsfm_log_line(log, "nothing is left to submit");

@@ -4,14 +4,14 @@
 #define FSFM_JOBS_SWEEP_SWEEP_SUBMIT_H
 
 #include "core/base/log.h"
+#include "jobs/submit/request.h"
 #include "jobs/sweep/sweep.h"
 
 enum { FSFM_SUBMIT_EXTRA_MAX = 32 };
 
 typedef struct {
-    int64_t nodes, ranks_per_node;                 /* of a run */
-    int64_t gpus_per_node, cpus_per_rank, at_once; /* 0: not said */
-    const char *time;                              /* NULL: the site's */
+    fsfm_batch_request request; /* cpus_per_rank, memory_mib 0: chosen by the plans of the runs */
+    int64_t at_once;            /* 0: not said */
     int extra_count;
     const char *extra[FSFM_SUBMIT_EXTRA_MAX]; /* more options of sbatch */
     bool skips_failed, is_dry;

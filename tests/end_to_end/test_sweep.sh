@@ -209,9 +209,23 @@ sweep submit a.yaml --nodes 2 --gpus-per-node 4 --time 1:00:00 --at-once 2 --sba
 [ ! -e script ] && [ -z "$(find "ar ray" -type f)" ] || fail "--dry-run submits, or leaves files"
 [ "$(head -n 1 dry)" = '#!/usr/bin/env bash' ] && bash -n dry && grep -q '4 tasks would be submitted' dry.log || fail "what --dry-run prints"
 for line in '#SBATCH --array=0-3%2' '#SBATCH --nodes=2' '#SBATCH --ntasks-per-node=4' '#SBATCH --gpus-per-node=4' '#SBATCH --time=1:00:00' \
-    '#SBATCH --partition=gpu' '#SBATCH --requeue'; do
+    '#SBATCH --partition=gpu' '#SBATCH --requeue' '#SBATCH --cpus-per-task=1'; do
     grep -qxF -- "$line" dry || fail "no $line"
 done
+# Memory is that of the run that needs most, wherever it stands; processors are those of its threads, which runs that do not
+# say them are given.
+memory() { # VALUES [WORD...]
+    printf 'base: %s\ngrid: {model.depth: [%s]}\n' "$SOURCE/configs/quickstart.yaml" "$1" >deep.yaml
+    "$FSFM" sweep submit deep.yaml --dry-run "${words[@]/model.depth=*/optim.clip=1}" run.dir=deep "${@:2}" 2>deep.log >deep.dry || fail "submit of other depths: $(cat deep.log)"
+    sed -n 's/^#SBATCH --mem=\([0-9]*\)M$/\1/p' deep.dry
+}
+most=$(memory '2, 40, 4')
+[ "$most" -gt "$(memory '2, 4')" ] && [ "$most" = "$(memory 40)" ] || fail "memory: $most, $(memory '2, 4'), $(memory 40)"
+memory 2 run.threads=auto >/dev/null && grep -qx '#SBATCH --exclusive' deep.dry && ! grep -q '^sweep=.* run.threads=[0-9]*)$' deep.dry || fail "threads that are not said"
+memory 2 run.threads=auto --cpus-per-rank 3 >/dev/null && grep -qx '#SBATCH --cpus-per-task=3' deep.dry && grep -q '^sweep=.* run.threads=3)$' deep.dry ||
+    fail "threads by --cpus-per-rank"
+memory 2 data.path=/nowhere | grep -q . && fail "memory without data"
+grep -q "^memory  *the site's, as no run can be planned here: .*/nowhere" deep.log || fail "what submit says without data: $(cat deep.log)"
 sweep submit a.yaml >submit.log || fail submit
 grep -q 'submitted 4 tasks as job 77' submit.log || fail "what submit says"
 cp script first
@@ -312,6 +326,11 @@ FSFM_TIME_RESERVE=$(($(date -d 2100-01-01T00:00:00 +%s) - $(date +%s) - 1)) bash
 sed -i 's/2100-01-01T00:00:00/NONE/' bin/squeue
 FSFM_END_TIME=1 bash script >task.log 2>&1 || fail "the requeued task: $(cat task.log)" # not the end of another job
 bash script >>task.log 2>&1 || fail "a task whose run is done"
+# Ranks are bound to cores, and see all GPUs.
+printf '#!/bin/sh\necho "$*" >>"$SLURM_PLAY/srun"\nexit 1\n' >bin/srun
+chmod +x bin/srun
+(unset FSFM_LAUNCHER && SLURM_ARRAY_TASK_ID=2 SLURM_CPUS_PER_TASK=3 SLURM_GPUS_ON_NODE=2 FSFM_SRUN='--wait=5 --label' bash script) >task.log 2>&1
+[ $? = 1 ] && grep -q -- '--wait=60 --cpus-per-task=3 --cpu-bind=cores --gpu-bind=none --distribution=block:block --wait=5 --label .*fsfm pretrain' srun || fail "how ranks are bound: $(cat srun)"
 [ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"event": "start"')" -ge 4 ] || fail "the task's run was not begun again each time"
 # Where requeueing is refused a task is submitted anew, alone, within the budget; the sweep knows that its run waits.
 cp bin/sbatch bin/sbatch.first
