@@ -77,14 +77,11 @@ fsfm_status fsfm_cuda_nccl_enter(fsfm_cuda_nccl *group, const unsigned char id[F
 {
     const nccl_library *nccl;
     ncclUniqueId made;
-    ncclComm_t entered = NULL;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     FSFM_TRY(load(&nccl, err));
     memcpy(&made, id, sizeof made);
-    const ncclResult_t code = nccl->enter(&entered, ranks, made, rank, &config);
-    group->group = entered;
-    return check(nccl, code, "ncclCommInitRankConfig", err);
+    return check(nccl, nccl->enter(&group->group, ranks, made, rank, &config), "ncclCommInitRankConfig", err);
 }
 
 fsfm_status fsfm_cuda_nccl_is_ready(const fsfm_cuda_nccl *group, bool *is_ready, fsfm_error *err)

@@ -10,9 +10,10 @@
 #include "core/base/status.h"
 #include "core/device/wire.h"
 
-/* Zeros: not entered. */
+/* Zeros: not entered. Stays where it is until it is left: NCCL 2.14 to 2.17 writes group in the background,
+ * when entering is through. */
 typedef struct {
-    void *group; /* ncclComm_t */
+    struct ncclComm *group; /* ncclComm_t */
 } fsfm_cuda_nccl;
 
 /* FSFM_ERR_DEVICE, with the reason, where the plugin was built without NCCL or the library is not there. */

@@ -6,13 +6,15 @@
  * when those of all processes are there; until then the stream stands still, and the host does not. A group
  * is entered in the background, as by NCCL with blocking = 0, and with late streams (FSFM_EMULATION_LAZY) so
  * are some of the sums enqueued: until ncclCommGetAsyncError says that a call is through, the next one is
- * refused.
+ * refused. When a group is entered it is written once more to where the caller wants it, as by NCCL 2.14 to
+ * 2.17; a place on the caller's stack, which may be something else by then, is refused.
  *
  * FSFM_EMULATION_NCCL_FAIL makes a process fail, others then wait for it for ever: "id" (ncclGetUniqueId),
  * "enter RANK", "sum RANK NUMBER" (the call, counted from 0), "network RANK NUMBER" (the sum never ends, and
  * the group tells so). */
 #include <dlfcn.h>
 #include <nccl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ typedef struct {
 } sum_call;
 
 struct ncclComm {
+    ncclComm_t *wanted_at; /* NULL: has been written there for the last time */
     board *board;
     int rank, ranks;
     __typeof__(&emulated_submit_when) submit;
@@ -189,6 +192,18 @@ static __typeof__(&emulated_submit_when) find_device(void)
     return found;
 }
 
+static bool is_on_stack(const void *place)
+{
+    pthread_attr_t attributes;
+    void *stack = NULL;
+    size_t stack_bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return false;
+    pthread_attr_getstack(&attributes, &stack, &stack_bytes);
+    pthread_attr_destroy(&attributes);
+    return (const char *)place >= (const char *)stack &&
+           (const char *)place < (const char *)stack + stack_bytes;
+}
+
 PUBLIC ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id, int rank,
                                            ncclConfig_t *config)
 {
@@ -196,12 +211,16 @@ PUBLIC ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqu
     *out = NULL;
     if (is_told_to_fail("enter", rank, 0)) return refuse(ncclSystemError, "stand-in: told to fail");
     if (config->blocking != 0) return refuse(ncclInvalidUsage, "stand-in: a group that blocks");
+    if (is_on_stack(out)) return refuse(ncclInvalidUsage, "stand-in: the group is wanted on the stack");
     if (ranks > BOARD_SEATS) return refuse(ncclInvalidArgument, "stand-in: too many ranks");
     memcpy(&address, &id, sizeof address);
     ncclComm_t group = calloc(1, sizeof *group);
     if (!group) return refuse(ncclSystemError, "stand-in: no memory");
-    *group = (struct ncclComm){
-        .board = board_open(&address), .rank = rank, .ranks = ranks, .submit = find_device()};
+    *group = (struct ncclComm){.wanted_at = out,
+                               .board = board_open(&address),
+                               .rank = rank,
+                               .ranks = ranks,
+                               .submit = find_device()};
     if (!group->board || !group->submit) {
         if (group->board) board_close(group->board);
         free(group);
@@ -213,13 +232,21 @@ PUBLIC ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqu
     return ncclInProgress;
 }
 
+static bool is_entered(ncclComm_t group)
+{
+    if (atomic_load(&group->board->entered) < group->ranks) return false;
+    if (group->wanted_at) *group->wanted_at = group;
+    group->wanted_at = NULL;
+    return true;
+}
+
 PUBLIC ncclResult_t ncclCommGetAsyncError(ncclComm_t group, ncclResult_t *state)
 {
     *state = ncclSuccess;
     if (group->late_for > 0 && --group->late_for == 0) enqueue(group, &group->late);
     if (group->is_broken)
         *state = refuse(ncclRemoteError, "stand-in: the network broke");
-    else if (group->late_for > 0 || atomic_load(&group->board->entered) < group->ranks)
+    else if (group->late_for > 0 || !is_entered(group))
         *state = ncclInProgress;
     return ncclSuccess;
 }
@@ -230,7 +257,7 @@ PUBLIC ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, nccl
     const int number = group->calls++;
     if (type != ncclFloat || operation != ncclSum || from != to || (int64_t)count > BOARD_FLOATS)
         return refuse(ncclInvalidArgument, "stand-in: only sums of floats in place, not too many");
-    if (group->late_for > 0 || atomic_load(&group->board->entered) < group->ranks)
+    if (group->late_for > 0 || !is_entered(group))
         return refuse(ncclInvalidUsage, "stand-in: the call before is not through");
     if (is_told_to_fail("sum", group->rank, number)) return refuse(ncclSystemError, "stand-in: told to fail");
     group->late = (sum_call){to, (int64_t)count, stream};
