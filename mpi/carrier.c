@@ -279,8 +279,8 @@ static void take_back(fsfm_carrier *carrier, bool waits)
     }
 }
 
-/* Gives MPI what is ready, in order, and all of it where told to wait. */
-static void sum_ready(fsfm_carrier *carrier, bool waits)
+/* Gives MPI what is ready, in order. */
+static void sum_ready(fsfm_carrier *carrier)
 {
     for (; carrier->summing < carrier->begun; carrier->summing++) {
         const piece *p = &carrier->pieces[carrier->summing];
@@ -288,7 +288,7 @@ static void sum_ready(fsfm_carrier *carrier, bool waits)
         bool is_sent = true;
         if (carrier->wire && carrier->failed == FSFM_OK) {
             const fsfm_status st =
-                carrier->wire->ops->is_sent(carrier->wire, carrier->summing, waits, &is_sent, &err);
+                carrier->wire->ops->is_sent(carrier->wire, carrier->summing, &is_sent, &err);
             keep_failure(carrier, st, &err);
             if (st == FSFM_OK && !is_sent) return;
         }
@@ -298,7 +298,15 @@ static void sum_ready(fsfm_carrier *carrier, bool waits)
             fsfm_comm_sums_begin(carrier->sums, values_for_mpi(carrier, p->first), p->count);
         else
             fsfm_comm_sum_float(carrier->setup.comm, values_for_mpi(carrier, p->first), p->count);
-        if (waits) take_back(carrier, false);
+    }
+}
+
+/* Gives MPI all of it. Sums under way go on while the device makes and sends the rest. */
+static void sum_all(fsfm_carrier *carrier)
+{
+    for (sum_ready(carrier); carrier->summing < carrier->begun; sum_ready(carrier)) {
+        take_back(carrier, false);
+        sched_yield();
     }
 }
 
@@ -315,7 +323,7 @@ void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count)
 void fsfm_carrier_progress(fsfm_carrier *carrier)
 {
     if (!carrier->sums) return;
-    sum_ready(carrier, false);
+    sum_ready(carrier);
     take_back(carrier, false);
 }
 
@@ -332,7 +340,7 @@ static fsfm_status join(fsfm_carrier *carrier, fsfm_error *err)
 
 fsfm_status fsfm_carrier_finish(fsfm_carrier *carrier, fsfm_error *err)
 {
-    if (carrier->kind != FSFM_CARRIER_NCCL) sum_ready(carrier, true);
+    if (carrier->kind != FSFM_CARRIER_NCCL) sum_all(carrier);
     take_back(carrier, true);
     if (carrier->sums) fsfm_comm_sums_finish(carrier->sums);
     carrier->begun = carrier->summing = carrier->back = 0;

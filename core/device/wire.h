@@ -33,8 +33,8 @@ typedef struct {
     /* Starts a copy to alloc()'s memory; of 0 bytes: only marks the place. */
     fsfm_status (*send)(fsfm_wire *wire, void *dst_host, const void *src_dev, size_t size_bytes,
                         fsfm_error *err);
-    /* Whether send number index since the last join() is done; waits for it where told to. */
-    fsfm_status (*is_sent)(fsfm_wire *wire, int64_t index, bool waits, bool *is_sent, fsfm_error *err);
+    /* Whether send number index since the last join() is done. */
+    fsfm_status (*is_sent)(fsfm_wire *wire, int64_t index, bool *is_sent, fsfm_error *err);
     /* Starts a copy from alloc()'s memory, which stays as it is until something waits for the device. */
     fsfm_status (*receive)(fsfm_wire *wire, void *dst_dev, const void *src_host, size_t size_bytes,
                            fsfm_error *err);

@@ -25,15 +25,13 @@ static int rank, ranks;
 
 enum { FAST_COUNT = 700001 }; /* three buckets of 1 MiB, the last one short */
 
-static void check_fast(bool memory_is_host, bool tells, fsfm_carrier_kind kind, const char *way)
+static void check_fast_on(plain_device *plain, bool tells, fsfm_carrier_kind kind, const char *way)
 {
-    plain_device plain;
     float *gradients = malloc(FAST_COUNT * sizeof *gradients);
     fsfm_reduce *reduce = NULL;
     fsfm_error err;
-    plain_device_init(&plain, memory_is_host);
     const fsfm_reduce_setup setup = {.comm = comm,
-                                     .dev = &plain.device,
+                                     .dev = &plain->device,
                                      .gradients_dev = gradients,
                                      .count = FAST_COUNT,
                                      .kind = FSFM_REDUCTION_FAST,
@@ -62,6 +60,13 @@ static void check_fast(bool memory_is_host, bool tells, fsfm_carrier_kind kind, 
     }
     fsfm_reduce_close(&reduce);
     free(gradients);
+}
+
+static void check_fast(bool memory_is_host, bool tells, fsfm_carrier_kind kind, const char *way)
+{
+    plain_device plain;
+    plain_device_init(&plain, memory_is_host);
+    check_fast_on(&plain, tells, kind, way);
 }
 
 static void fast_sums_over_ranks(void **state)
@@ -159,6 +164,18 @@ static void fast_stages_device_memory(void **state)
     (void)state;
     check_fast(false, true, FSFM_CARRIER_AUTO, "MPI by way of pinned host memory");
     check_fast(false, false, FSFM_CARRIER_HOST, "MPI by way of pinned host memory");
+}
+
+/* A piece is summed and comes back though the device has yet to send the next one. */
+static void fast_sums_while_the_device_sends(void **state)
+{
+    (void)state;
+    for (int tells = 0; tells < 2; tells++) {
+        plain_device plain;
+        plain_device_init(&plain, false);
+        plain.sends_follow_receives = true;
+        check_fast_on(&plain, tells, FSFM_CARRIER_HOST, "MPI by way of pinned host memory");
+    }
 }
 
 /* The plain device's memory is ordinary, so MPI does take it. */
@@ -321,6 +338,7 @@ int main(void)
         cmocka_unit_test(sums_within_a_host_are_in_order),
         cmocka_unit_test(sums_within_a_host_tell_what_they_lack),
         cmocka_unit_test(fast_stages_device_memory),
+        cmocka_unit_test(fast_sums_while_the_device_sends),
         cmocka_unit_test(fast_sums_in_device_memory),
         cmocka_unit_test(fast_tells_what_it_cannot_do),
         cmocka_unit_test(fast_tells_a_failed_copy),

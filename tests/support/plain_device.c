@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
+
+enum { LONGEST_WAIT_S = 10 };
+
 static fsfm_status may_fail(fsfm_device *dev, fsfm_error *err)
 {
     plain_device *plain = (plain_device *)dev;
@@ -86,12 +90,21 @@ static fsfm_status wire_send(fsfm_wire *wire, void *dst, const void *src, size_t
     return FSFM_OK;
 }
 
-static fsfm_status wire_is_sent(fsfm_wire *wire, int64_t index, bool waits, bool *is_sent, fsfm_error *err)
+static fsfm_status await_receives(plain_device *plain, fsfm_error *err)
+{
+    const double now_s = fsfm_clock_monotonic_s();
+    if (plain->asked_s == 0) plain->asked_s = now_s;
+    if (now_s - plain->asked_s < LONGEST_WAIT_S) return FSFM_OK;
+    return fsfm_fail(err, FSFM_ERR_DEVICE, "plain device: nothing comes back");
+}
+
+static fsfm_status wire_is_sent(fsfm_wire *wire, int64_t index, bool *is_sent, fsfm_error *err)
 {
     plain_device *plain = of_wire(wire);
     plain_send *send = &plain->sends[index];
-    (void)err;
-    *is_sent = waits || send->asked++ > 0;
+    *is_sent = plain->sends_follow_receives ? plain->received >= index : send->asked++ > 0;
+    if (!*is_sent && plain->sends_follow_receives) return await_receives(plain, err);
+    plain->asked_s = 0;
     if (*is_sent && !send->is_done && send->size_bytes > 0) memcpy(send->dst, send->src, send->size_bytes);
     send->is_done = send->is_done || *is_sent;
     return FSFM_OK;
@@ -100,13 +113,14 @@ static fsfm_status wire_is_sent(fsfm_wire *wire, int64_t index, bool waits, bool
 static fsfm_status wire_receive(fsfm_wire *wire, void *dst, const void *src, size_t size_bytes,
                                 fsfm_error *err)
 {
+    of_wire(wire)->received++;
     return device_upload(&of_wire(wire)->device, dst, src, size_bytes, err);
 }
 
 static fsfm_status wire_join(fsfm_wire *wire, fsfm_error *err)
 {
     (void)err;
-    of_wire(wire)->sends_used = 0;
+    of_wire(wire)->sends_used = of_wire(wire)->received = 0;
     return FSFM_OK;
 }
 

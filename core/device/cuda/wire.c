@@ -66,12 +66,11 @@ static cudaError_t take_not_ready(cudaError_t code)
     return code == cudaErrorNotReady ? cudaSuccess : code;
 }
 
-static fsfm_status wire_is_sent(fsfm_wire *base, int64_t index, bool waits, bool *is_sent, fsfm_error *err)
+static fsfm_status wire_is_sent(fsfm_wire *base, int64_t index, bool *is_sent, fsfm_error *err)
 {
     fsfm_cuda_wire *wire = of(base);
     FSFM_ASSERT(index < wire->sends);
-    const cudaError_t code =
-        waits ? cudaEventSynchronize(wire->sent[index]) : cudaEventQuery(wire->sent[index]);
+    const cudaError_t code = cudaEventQuery(wire->sent[index]);
     *is_sent = code == cudaSuccess;
     return check(wire, take_not_ready(code), "sending gradients", err);
 }
