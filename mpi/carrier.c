@@ -26,7 +26,7 @@ struct fsfm_carrier {
     fsfm_node_sum *node;    /* HOST without a wire, where all ranks are on one host; else NULL */
     fsfm_comm_sums *sums;   /* NULL: node, NCCL, or MPI on the device's memory */
     bool is_abandoned;      /* NCCL: for good, as some rank failed */
-    char way[256];
+    char way[640];
     fsfm_status failed; /* of a call that cannot return it */
     fsfm_error failure;
 };
@@ -44,25 +44,49 @@ static float *values_for_mpi(const fsfm_carrier *carrier, int64_t first)
     return (carrier->host ? carrier->host : carrier->setup.values_dev) + first;
 }
 
-/* A sum by MPI of a few numbers in the device's memory, which shows whether MPI takes that. */
+/* What a rank gives to the sum that proves MPI: whole numbers, exact in any order. */
+static float proof_of(int rank, int64_t i)
+{
+    return (float)(rank + i % 1024);
+}
+
+static fsfm_status begin_proof(const fsfm_carrier *carrier, float *values_host, fsfm_error *err)
+{
+    fsfm_device *dev = carrier->setup.dev;
+    const int64_t count = carrier->setup.piece_floats;
+    if (!values_host) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to try MPI");
+    for (int64_t i = 0; i < count; i++) values_host[i] = proof_of(fsfm_comm_rank(carrier->setup.comm), i);
+    FSFM_TRY(
+        dev->ops->upload(dev, carrier->setup.values_dev, values_host, (size_t)count * sizeof(float), err));
+    return dev->ops->synchronize(dev, err);
+}
+
+static fsfm_status end_proof(const fsfm_carrier *carrier, float *values_host, fsfm_error *err)
+{
+    fsfm_device *dev = carrier->setup.dev;
+    const int64_t count = carrier->setup.piece_floats;
+    const size_t bytes = (size_t)count * sizeof(float);
+    const int ranks = fsfm_comm_size(carrier->setup.comm);
+    FSFM_TRY(dev->ops->download(dev, values_host, carrier->setup.values_dev, bytes, err));
+    for (int64_t i = 0; i < count; i++)
+        if (values_host[i] != (float)(ranks * (ranks - 1) / 2) + (float)ranks * proof_of(0, i))
+            return fsfm_fail(err, FSFM_ERR_DEVICE, "MPI sums a GPU's memory wrongly");
+    return dev->ops->zero(dev, carrier->setup.values_dev, bytes, err);
+}
+
+/* A sum by MPI of a whole piece in the device's memory, which shows whether MPI takes that: transports differ
+ * by size. */
 static fsfm_status prove_mpi(const fsfm_carrier *carrier, fsfm_error *err)
 {
-    enum { COUNT = 1024 };
-    fsfm_device *dev = carrier->setup.dev;
-    fsfm_comm *comm = carrier->setup.comm;
-    const float ranks = (float)fsfm_comm_size(comm), mine = (float)fsfm_comm_rank(comm);
-    float values[COUNT];
-    void *memory = NULL;
-    for (int i = 0; i < COUNT; i++) values[i] = mine + (float)i;
-    fsfm_status st = dev->ops->alloc(dev, sizeof values, &memory, err);
-    if (st == FSFM_OK) st = dev->ops->upload(dev, memory, values, sizeof values, err);
-    if (st == FSFM_OK) st = dev->ops->synchronize(dev, err);
-    if ((st = fsfm_comm_agree(comm, st, err)) == FSFM_OK) fsfm_comm_sum_float(comm, memory, COUNT);
-    if (st == FSFM_OK) st = dev->ops->download(dev, values, memory, sizeof values, err);
-    for (int i = 0; st == FSFM_OK && i < COUNT; i++)
-        if (values[i] != ranks * (ranks - 1) / 2 + ranks * (float)i)
-            st = fsfm_fail(err, FSFM_ERR_DEVICE, "MPI sums a GPU's memory wrongly");
-    dev->ops->free(dev, memory);
+    const fsfm_carrier_setup *setup = &carrier->setup;
+    float *values_host = malloc((size_t)setup->piece_floats * sizeof *values_host);
+    fsfm_status st = fsfm_comm_agree(setup->comm, begin_proof(carrier, values_host, err), err);
+    if (st == FSFM_OK) {
+        st = fsfm_comm_try_sum_float(setup->comm, setup->values_dev, setup->piece_floats, err);
+        if (st == FSFM_OK) st = end_proof(carrier, values_host, err);
+        st = fsfm_comm_agree(setup->comm, st, err);
+    }
+    free(values_host);
     return st;
 }
 
@@ -73,7 +97,7 @@ static fsfm_status try_mpi(const fsfm_carrier *carrier, fsfm_error *err)
         st = fsfm_fail(err, FSFM_ERR_DEVICE,
                        "this MPI does not say that it takes a GPU's memory (FSFM_MPI_CUDA=1 says so for it)");
     FSFM_TRY(fsfm_comm_agree(carrier->setup.comm, st, err));
-    return fsfm_comm_agree(carrier->setup.comm, prove_mpi(carrier, err), err);
+    return prove_mpi(carrier, err);
 }
 
 /* Ends sums that might never end. */
@@ -132,6 +156,13 @@ static fsfm_status try_nccl(fsfm_carrier *carrier, fsfm_error *err)
     return st;
 }
 
+/* Why a way is not taken. */
+static void note(fsfm_carrier *carrier, const fsfm_error *err)
+{
+    const size_t used = strlen(carrier->way);
+    snprintf(carrier->way + used, sizeof carrier->way - used, "; %.200s", err->message);
+}
+
 static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
 {
     const fsfm_carrier_kind wanted = carrier->setup.kind;
@@ -141,7 +172,7 @@ static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
     if (wanted != FSFM_CARRIER_MPI) {
         carrier->kind = FSFM_CARRIER_NCCL;
         st = try_nccl(carrier, err);
-        if (st != FSFM_OK) snprintf(carrier->way, sizeof carrier->way, "; %.200s", err->message);
+        if (st != FSFM_OK) note(carrier, err);
     }
     if (wanted == FSFM_CARRIER_MPI || (wanted == FSFM_CARRIER_AUTO && st != FSFM_OK)) {
         carrier->kind = FSFM_CARRIER_MPI;
@@ -152,11 +183,12 @@ static fsfm_status choose_kind(fsfm_carrier *carrier, fsfm_error *err)
         fsfm_context(err, "comm.backend=%s", fsfm_carrier_names[wanted]);
         return st;
     }
+    note(carrier, err);
     carrier->kind = FSFM_CARRIER_HOST;
     return FSFM_OK;
 }
 
-/* way holds why NCCL, or memory that the ranks share, was not to be had, or nothing. */
+/* way holds why others were not to be had, or nothing. */
 static void name_way(fsfm_carrier *carrier)
 {
     char why[sizeof carrier->way];
@@ -166,7 +198,7 @@ static void name_way(fsfm_carrier *carrier)
                       : carrier->node                     ? "memory that the ranks share"
                                                           : "MPI";
     memcpy(why, carrier->way, sizeof why);
-    snprintf(carrier->way, sizeof carrier->way, "%s%.210s", way, why);
+    snprintf(carrier->way, sizeof carrier->way, "%s%.500s", way, why);
 }
 
 /* What this rank needs for the way that was chosen. */
@@ -190,8 +222,7 @@ static void open_node(fsfm_carrier *carrier)
     fsfm_error err;
     if (carrier->wire || carrier->setup.kind != FSFM_CARRIER_AUTO) return;
     const fsfm_status st = fsfm_node_sum_open(carrier->setup.comm, &carrier->node, &err);
-    if (st != FSFM_OK && st != FSFM_ERR_COMM)
-        snprintf(carrier->way, sizeof carrier->way, "; %.200s", err.message);
+    if (st != FSFM_OK && st != FSFM_ERR_COMM) note(carrier, &err);
 }
 
 static fsfm_status open_parts(fsfm_carrier *carrier, fsfm_error *err)

@@ -3,10 +3,10 @@
  *
  * In one of these ways, the first that every rank has: the host's memory is the device's, and the ranks are
  * on one host and share some, or MPI sums in place; NCCL; MPI that takes the device's memory, which a sum at
- * the start has to prove; copies in pinned host memory, which MPI sums. MPI sums a device's memory at the end
- * of a turn, all others as pieces come: libraries that take such memory do so in their blocking sums. Through
- * shared memory it is at the end too, as the processors that would sum are those that compute. All give equal
- * results on all ranks, and over ways and rank counts to rounding. */
+ * the start, as large as any later one, has to prove; copies in pinned host memory, which MPI sums. MPI sums
+ * a device's memory at the end of a turn, all others as pieces come: libraries that take such memory do so in
+ * their blocking sums. Through shared memory it is at the end too, as the processors that would sum are those
+ * that compute. All give equal results on all ranks, and over ways and rank counts to rounding. */
 #ifndef FSFM_MPI_CARRIER_H
 #define FSFM_MPI_CARRIER_H
 
@@ -20,19 +20,19 @@ typedef struct {
     fsfm_comm *comm; /* borrowed, like dev and values_dev */
     fsfm_device *dev;
     float *values_dev;
-    int64_t count;  /* floats */
-    int64_t pieces; /* that a turn has at most */
+    int64_t count;        /* floats */
+    int64_t pieces;       /* that a turn has at most */
+    int64_t piece_floats; /* of the largest one */
     fsfm_carrier_kind kind;
 } fsfm_carrier_setup;
 
 typedef struct fsfm_carrier fsfm_carrier;
-/* Collective, and all ranks return the same. FSFM_ERR_DEVICE with the reason where a kind that is not AUTO
- * cannot be had on every rank. The caller owns *out. */
+/* Collective, and all ranks return the same. A status with the reason where a kind that is not AUTO cannot be
+ * had on every rank. Values may be zeros then. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
-/* The way that was taken, for people: "NCCL", ...; and why not NCCL, or memory that the ranks of one host
- * share, where that was to be chosen. */
+/* The way that was taken, for people: "NCCL", ...; and why not those that come before it in AUTO. */
 const char *fsfm_carrier_way(const fsfm_carrier *carrier);
 /* Whether waiting for other ranks is time in MPI: NCCL's sums wait on the GPU, where it cannot be told from
  * computing. */

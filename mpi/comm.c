@@ -262,6 +262,38 @@ void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count)
     reduce_all(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
 }
 
+static MPI_Comm begin_trial(fsfm_comm *comm)
+{
+    MPI_Comm apart = MPI_COMM_NULL;
+    MPI_WAIT_OR_ABORT(MPI_Comm_dup(comm->handle, &apart));
+    MPI_OR_ABORT(MPI_Comm_set_errhandler(apart, MPI_ERRORS_RETURN));
+    return apart;
+}
+
+/* After a failure some of the trial may still be under way: its communicator is then left as it is. */
+static fsfm_status end_trial(fsfm_comm *comm, MPI_Comm apart, int code, fsfm_error *err)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length = 0;
+    if (code == MPI_SUCCESS) {
+        MPI_OR_ABORT(MPI_Comm_free(&apart));
+        return FSFM_OK;
+    }
+    MPI_Error_string(code, text, &length);
+    return fsfm_fail(err, FSFM_ERR_COMM, "MPI: %.200s", text);
+}
+
+fsfm_status fsfm_comm_try_sum_float(fsfm_comm *comm, float *values, int64_t count, fsfm_error *err)
+{
+    if (comm->size == 1) return FSFM_OK;
+    FSFM_ASSERT(count <= CHUNK_MAX);
+    MPI_Comm apart = begin_trial(comm);
+    count_call(comm);
+    const int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_FLOAT, MPI_SUM, apart);
+    count_call(comm);
+    return end_trial(comm, apart, code, err);
+}
+
 bool fsfm_comm_takes_device_memory(void)
 {
     const char *told = getenv("FSFM_MPI_CUDA");

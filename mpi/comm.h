@@ -51,6 +51,10 @@ void fsfm_comm_gather_all(fsfm_comm *comm, const void *mine, int64_t size_bytes,
 /* Sums in the order that MPI likes: equal on all ranks, not over rank counts. */
 void fsfm_comm_sum_float(fsfm_comm *comm, float *values, int64_t count);
 void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count);
+/* The same of floats as a trial, apart from all other calls: FSFM_ERR_COMM, with MPI's reason, where this
+ * rank's part fails. Where it fails on some ranks only the others' may not end. */
+FSFM_MUST_USE
+fsfm_status fsfm_comm_try_sum_float(fsfm_comm *comm, float *values, int64_t count, fsfm_error *err);
 /* Not collective: whether the MPI library says that the sums of floats take a GPU's memory, or
  * FSFM_MPI_CUDA=1 in the environment says it. */
 bool fsfm_comm_takes_device_memory(void);

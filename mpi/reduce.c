@@ -51,6 +51,12 @@ static fsfm_status cut_buckets(fsfm_reduce *reduce, fsfm_error *err)
     return FSFM_OK;
 }
 
+static int64_t bucket_length(const fsfm_reduce *reduce, int64_t bucket)
+{
+    const int64_t left = reduce->setup.count - bucket * reduce->bucket_floats;
+    return left < reduce->bucket_floats ? left : reduce->bucket_floats;
+}
+
 static fsfm_status open_carrier(fsfm_reduce *reduce, fsfm_error *err)
 {
     const fsfm_reduce_setup *setup = &reduce->setup;
@@ -59,6 +65,7 @@ static fsfm_status open_carrier(fsfm_reduce *reduce, fsfm_error *err)
                                         .values_dev = setup->gradients_dev,
                                         .count = setup->count,
                                         .pieces = reduce->buckets,
+                                        .piece_floats = bucket_length(reduce, 0),
                                         .kind = setup->carrier};
     if (fsfm_comm_size(setup->comm) == 1) return FSFM_OK;
     return fsfm_carrier_open(&carrier, &reduce->carrier, err);
@@ -138,12 +145,6 @@ uint64_t fsfm_reduce_memory_bytes(const fsfm_reduce_setup *setup, int ranks)
         return ranks == 1 ? 0 : setup->carrier == FSFM_CARRIER_AUTO ? fsfm_node_sum_bytes(ranks) : gradients;
     for (int64_t held = 1; held < setup->slices / ranks; held *= 2) bytes += gradients;
     return bytes;
-}
-
-static int64_t bucket_length(const fsfm_reduce *reduce, int64_t bucket)
-{
-    const int64_t left = reduce->setup.count - bucket * reduce->bucket_floats;
-    return left < reduce->bucket_floats ? left : reduce->bucket_floats;
 }
 
 void fsfm_reduce_begin(fsfm_reduce *reduce)

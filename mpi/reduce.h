@@ -27,8 +27,8 @@ typedef struct {
 } fsfm_reduce_setup;
 
 typedef struct fsfm_reduce fsfm_reduce;
-/* Collective, and all ranks return the same. FSFM_ERR_ARG, naming the key, where exact cannot be done on so
- * many ranks. The caller owns *out. */
+/* Collective, and all ranks return the same. Gradients may be zeros then. FSFM_ERR_ARG, naming the key, where
+ * exact cannot be done on so many ranks. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, fsfm_error *err);
 void fsfm_reduce_close(fsfm_reduce **reduce); /* accepts NULL */

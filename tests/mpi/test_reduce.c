@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <mpi.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,14 @@
 
 static fsfm_comm *comm;
 static int rank, ranks;
+static int64_t refused_floats = -1; /* sums of that many or more are refused by MPI; -1: none */
+
+/* The linker takes this one before MPI's. */
+int MPI_Allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm handle)
+{
+    if (type == MPI_FLOAT && refused_floats >= 0 && count >= refused_floats) return MPI_ERR_OTHER;
+    return PMPI_Allreduce(from, to, count, type, op, handle);
+}
 
 enum { FAST_COUNT = 700001 }; /* three buckets of 1 MiB, the last one short */
 
@@ -188,6 +197,34 @@ static void fast_sums_in_device_memory(void **state)
     unsetenv("FSFM_MPI_CUDA");
 }
 
+/* MPI that takes little of a device's memory, but not a bucket. */
+static void fast_does_without_mpi_that_fails(void **state)
+{
+    (void)state;
+    plain_device plain;
+    float *gradients = malloc(FAST_COUNT * sizeof *gradients);
+    fsfm_reduce *reduce = NULL;
+    fsfm_error err;
+    plain_device_init(&plain, false);
+    const fsfm_reduce_setup setup = {.comm = comm,
+                                     .dev = &plain.device,
+                                     .gradients_dev = gradients,
+                                     .count = FAST_COUNT,
+                                     .kind = FSFM_REDUCTION_FAST,
+                                     .bucket_mib = 1,
+                                     .carrier = FSFM_CARRIER_MPI};
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    refused_floats = 1024 * 1024 / (int64_t)sizeof(float);
+    check_fast(false, true, FSFM_CARRIER_AUTO,
+               "MPI by way of pinned host memory; rank 0: plain device: no NCCL; rank 0: MPI: MPI_ERR_OTHER");
+    if (ranks > 1)
+        assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_COMM, &err,
+                     "comm.backend=mpi: rank 0: MPI: MPI_ERR_OTHER");
+    refused_floats = -1;
+    unsetenv("FSFM_MPI_CUDA");
+    free(gradients);
+}
+
 static void fast_tells_what_it_cannot_do(void **state)
 {
     (void)state;
@@ -340,6 +377,7 @@ int main(void)
         cmocka_unit_test(fast_stages_device_memory),
         cmocka_unit_test(fast_sums_while_the_device_sends),
         cmocka_unit_test(fast_sums_in_device_memory),
+        cmocka_unit_test(fast_does_without_mpi_that_fails),
         cmocka_unit_test(fast_tells_what_it_cannot_do),
         cmocka_unit_test(fast_tells_a_failed_copy),
         cmocka_unit_test(exact_is_one_tree),
