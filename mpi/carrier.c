@@ -18,7 +18,7 @@ struct fsfm_carrier {
     fsfm_carrier_setup setup;
     fsfm_wire *wire;
     fsfm_carrier_kind kind; /* not AUTO */
-    float *host;            /* HOST with a wire: a copy of the values */
+    float *host;            /* HOST with a wire: a copy of the values, or (exchanges) of mine and theirs */
     piece *pieces;          /* (setup.pieces): of this turn */
     int64_t begun;          /* given by the caller */
     int64_t summing;        /* of them: given to MPI, once they were ready */
@@ -44,16 +44,16 @@ static float *values_for_mpi(const fsfm_carrier *carrier, int64_t first)
     return (carrier->host ? carrier->host : carrier->setup.values_dev) + first;
 }
 
-/* What a rank gives to the sum that proves MPI: whole numbers, exact in any order. */
+/* What a rank gives to prove MPI: whole numbers, whose sums are exact in any order. */
 static float proof_of(int rank, int64_t i)
 {
     return (float)(rank + i % 1024);
 }
 
-static fsfm_status begin_proof(const fsfm_carrier *carrier, float *values_host, fsfm_error *err)
+static fsfm_status begin_proof(const fsfm_carrier *carrier, float *values_host, int64_t count,
+                               fsfm_error *err)
 {
     fsfm_device *dev = carrier->setup.dev;
-    const int64_t count = carrier->setup.piece_floats;
     if (!values_host) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory to try MPI");
     for (int64_t i = 0; i < count; i++) values_host[i] = proof_of(fsfm_comm_rank(carrier->setup.comm), i);
     FSFM_TRY(
@@ -61,31 +61,62 @@ static fsfm_status begin_proof(const fsfm_carrier *carrier, float *values_host, 
     return dev->ops->synchronize(dev, err);
 }
 
-static fsfm_status end_proof(const fsfm_carrier *carrier, float *values_host, fsfm_error *err)
+/* Value i is to be first + slope (i % 1024). */
+static fsfm_status end_proof(const fsfm_carrier *carrier, float *values_host, const float *values_dev,
+                             int64_t count, int first, int slope, fsfm_error *err)
 {
     fsfm_device *dev = carrier->setup.dev;
-    const int64_t count = carrier->setup.piece_floats;
-    const size_t bytes = (size_t)count * sizeof(float);
-    const int ranks = fsfm_comm_size(carrier->setup.comm);
-    FSFM_TRY(dev->ops->download(dev, values_host, carrier->setup.values_dev, bytes, err));
+    FSFM_TRY(dev->ops->download(dev, values_host, values_dev, (size_t)count * sizeof(float), err));
     for (int64_t i = 0; i < count; i++)
-        if (values_host[i] != (float)(ranks * (ranks - 1) / 2) + (float)ranks * proof_of(0, i))
-            return fsfm_fail(err, FSFM_ERR_DEVICE, "MPI sums a GPU's memory wrongly");
-    return dev->ops->zero(dev, carrier->setup.values_dev, bytes, err);
+        if (values_host[i] != (float)first + (float)slope * proof_of(0, i))
+            return fsfm_fail(err, FSFM_ERR_DEVICE, "MPI handles a GPU's memory wrongly");
+    return FSFM_OK;
 }
 
-/* A sum by MPI of a whole piece in the device's memory, which shows whether MPI takes that: transports differ
- * by size. */
+static fsfm_status prove_sum(const fsfm_carrier *carrier, float *values_host, int64_t count, fsfm_error *err)
+{
+    fsfm_comm *comm = carrier->setup.comm;
+    const int ranks = fsfm_comm_size(comm);
+    float *values_dev = carrier->setup.values_dev;
+    fsfm_status st = fsfm_comm_try_sum_float(comm, values_dev, count, err);
+    if (st == FSFM_OK)
+        st = end_proof(carrier, values_host, values_dev, count, ranks * (ranks - 1) / 2, ranks, err);
+    return fsfm_comm_agree(comm, st, err);
+}
+
+/* With every peer that there will be: some of them may be on other hosts. */
+static fsfm_status prove_exchange(const fsfm_carrier *carrier, float *values_host, int64_t count,
+                                  fsfm_error *err)
+{
+    fsfm_comm *comm = carrier->setup.comm;
+    float *mine_dev = carrier->setup.values_dev, *theirs_dev = mine_dev + count;
+    for (int bit = 1; bit < fsfm_comm_size(comm); bit *= 2) {
+        const int peer = fsfm_comm_rank(comm) ^ bit;
+        fsfm_status st =
+            fsfm_comm_try_exchange(comm, peer, mine_dev, theirs_dev, count * (int64_t)sizeof(float), err);
+        if (st == FSFM_OK) st = end_proof(carrier, values_host, theirs_dev, count, peer, 1, err);
+        FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    }
+    return FSFM_OK;
+}
+
+/* MPI with a whole piece in the device's memory, which shows whether MPI takes that: transports differ by
+ * size. */
 static fsfm_status prove_mpi(const fsfm_carrier *carrier, fsfm_error *err)
 {
     const fsfm_carrier_setup *setup = &carrier->setup;
-    float *values_host = malloc((size_t)setup->piece_floats * sizeof *values_host);
-    fsfm_status st = fsfm_comm_agree(setup->comm, begin_proof(carrier, values_host, err), err);
-    if (st == FSFM_OK) {
-        st = fsfm_comm_try_sum_float(setup->comm, setup->values_dev, setup->piece_floats, err);
-        if (st == FSFM_OK) st = end_proof(carrier, values_host, err);
-        st = fsfm_comm_agree(setup->comm, st, err);
-    }
+    const int64_t most = setup->exchanges ? setup->count / 2 : setup->count;
+    const int64_t count = most < setup->piece_floats ? most : setup->piece_floats;
+    float *values_host = malloc((size_t)count * sizeof *values_host + 1);
+    fsfm_status st = fsfm_comm_agree(setup->comm, begin_proof(carrier, values_host, count, err), err);
+    if (st == FSFM_OK)
+        st = setup->exchanges ? prove_exchange(carrier, values_host, count, err)
+                              : prove_sum(carrier, values_host, count, err);
+    if (st == FSFM_OK)
+        st = fsfm_comm_agree(
+            setup->comm,
+            setup->dev->ops->zero(setup->dev, setup->values_dev, (size_t)setup->count * sizeof(float), err),
+            err);
     free(values_host);
     return st;
 }
@@ -198,7 +229,14 @@ static void name_way(fsfm_carrier *carrier)
                       : carrier->node                     ? "memory that the ranks share"
                                                           : "MPI";
     memcpy(why, carrier->way, sizeof why);
-    snprintf(carrier->way, sizeof carrier->way, "%s%.500s", way, why);
+    snprintf(carrier->way, sizeof carrier->way, "%s%s%.500s", way,
+             carrier->setup.exchanges ? ", one tree over the slices" : "", why);
+}
+
+/* Of the values, what is exchanged at most. */
+static int64_t half_of(const fsfm_carrier_setup *setup)
+{
+    return (setup->count + 1) / 2;
 }
 
 /* What this rank needs for the way that was chosen. */
@@ -208,10 +246,12 @@ static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
     carrier->pieces = calloc((size_t)setup->pieces + 1, sizeof *carrier->pieces);
     if (!carrier->pieces) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
     if (carrier->kind != FSFM_CARRIER_HOST || carrier->node) return FSFM_OK;
-    FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
+    if (!setup->exchanges)
+        FSFM_TRY(fsfm_comm_sums_open(setup->comm, (int)setup->pieces, &carrier->sums, err));
     if (!carrier->wire) return FSFM_OK;
+    const int64_t floats = setup->exchanges ? 2 * half_of(setup) : setup->count;
     void *host = NULL;
-    FSFM_TRY(carrier->wire->ops->alloc(carrier->wire, (size_t)setup->count * sizeof(float), &host, err));
+    FSFM_TRY(carrier->wire->ops->alloc(carrier->wire, (size_t)floats * sizeof(float), &host, err));
     carrier->host = host;
     return FSFM_OK;
 }
@@ -220,7 +260,7 @@ static fsfm_status reserve(fsfm_carrier *carrier, fsfm_error *err)
 static void open_node(fsfm_carrier *carrier)
 {
     fsfm_error err;
-    if (carrier->wire || carrier->setup.kind != FSFM_CARRIER_AUTO) return;
+    if (carrier->wire || carrier->setup.exchanges || carrier->setup.kind != FSFM_CARRIER_AUTO) return;
     const fsfm_status st = fsfm_node_sum_open(carrier->setup.comm, &carrier->node, &err);
     if (st != FSFM_OK && st != FSFM_ERR_COMM) note(carrier, &err);
 }
@@ -356,6 +396,88 @@ void fsfm_carrier_progress(fsfm_carrier *carrier)
     if (!carrier->sums) return;
     sum_ready(carrier);
     take_back(carrier, false);
+}
+
+/* What one call takes of count floats from first on. */
+static size_t piece_bytes(const fsfm_carrier *carrier, int64_t first, int64_t count)
+{
+    const int64_t left = count - first, most = carrier->setup.piece_floats;
+    return (size_t)(left < most ? left : most) * sizeof(float);
+}
+
+/* Between arrays that MPI takes. */
+static fsfm_status exchange_in_place(fsfm_carrier *carrier, int peer, const float *mine, float *theirs,
+                                     int64_t count, fsfm_error *err)
+{
+    fsfm_device *dev = carrier->setup.dev;
+    const fsfm_status st = carrier->failed == FSFM_OK ? dev->ops->synchronize(dev, err) : FSFM_OK;
+    for (int64_t first = 0; first < count; first += carrier->setup.piece_floats)
+        fsfm_comm_exchange(carrier->setup.comm, peer, mine + first, theirs + first,
+                           (int64_t)piece_bytes(carrier, first, count));
+    return st;
+}
+
+static fsfm_status await_sent(fsfm_carrier *carrier, int64_t index, fsfm_error *err)
+{
+    bool is_sent = false;
+    while (!is_sent) {
+        FSFM_TRY(carrier->wire->ops->is_sent(carrier->wire, index, &is_sent, err));
+        if (!is_sent) sched_yield();
+    }
+    return FSFM_OK;
+}
+
+/* By way of the host's memory, whose two parts are free again when the first piece of the next exchange is
+ * sent: the wire keeps its order. */
+static fsfm_status exchange_on_host(fsfm_carrier *carrier, int peer, const float *mine_dev, float *theirs_dev,
+                                    int64_t count, fsfm_error *err)
+{
+    fsfm_wire *wire = carrier->wire;
+    float *mine = carrier->host, *theirs = mine + half_of(&carrier->setup);
+    const int64_t step = carrier->setup.piece_floats;
+    const bool had_failed = carrier->failed != FSFM_OK;
+    fsfm_status st = FSFM_OK;
+    int64_t index = 0;
+    for (int64_t first = 0; first < count && !had_failed && st == FSFM_OK; first += step)
+        st = wire->ops->send(wire, mine + first, mine_dev + first, piece_bytes(carrier, first, count), err);
+    for (int64_t first = 0; first < count; first += step) {
+        const size_t bytes = piece_bytes(carrier, first, count);
+        if (!had_failed && st == FSFM_OK) st = await_sent(carrier, index++, err);
+        fsfm_comm_exchange(carrier->setup.comm, peer, mine + first, theirs + first, (int64_t)bytes);
+        if (!had_failed && st == FSFM_OK)
+            st = wire->ops->receive(wire, theirs_dev + first, theirs + first, bytes, err);
+    }
+    return had_failed || st != FSFM_OK ? st : wire->ops->join(wire, err);
+}
+
+/* A rank that fails here does not begin the exchange: its peer's would never end. */
+static fsfm_status exchange_by_group(fsfm_carrier *carrier, int peer, const float *mine_dev,
+                                     float *theirs_dev, int64_t count, fsfm_error *err)
+{
+    fsfm_wire *wire = carrier->wire;
+    FSFM_TRY(await_group(carrier, FSFM_WIRE_GROUP_READY, err));
+    if (carrier->is_abandoned) return FSFM_OK;
+    fsfm_status st = wire->ops->exchange(wire, peer, mine_dev, theirs_dev, count, err);
+    if (st != FSFM_OK) return give_up_group(carrier, st);
+    FSFM_TRY(await_group(carrier, FSFM_WIRE_GROUP_READY, err));
+    st = wire->ops->join(wire, err);
+    return st == FSFM_OK ? st : give_up_group(carrier, st);
+}
+
+void fsfm_carrier_exchange(fsfm_carrier *carrier, int peer, const float *mine_dev, float *theirs_dev,
+                           int64_t count)
+{
+    fsfm_error err;
+    fsfm_status st = FSFM_OK;
+    FSFM_ASSERT(count <= half_of(&carrier->setup));
+    if (count == 0) return;
+    if (carrier->kind == FSFM_CARRIER_NCCL)
+        st = exchange_by_group(carrier, peer, mine_dev, theirs_dev, count, &err);
+    else if (carrier->host)
+        st = exchange_on_host(carrier, peer, mine_dev, theirs_dev, count, &err);
+    else
+        st = exchange_in_place(carrier, peer, mine_dev, theirs_dev, count, &err);
+    keep_failure(carrier, st, &err);
 }
 
 /* Waits for the device here, too, where the group can end it: a later wait could not. */

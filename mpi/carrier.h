@@ -6,7 +6,9 @@
  * the start, as large as any later one, has to prove; copies in pinned host memory, which MPI sums. MPI sums
  * a device's memory at the end of a turn, all others as pieces come: libraries that take such memory do so in
  * their blocking sums. Through shared memory it is at the end too, as the processors that would sum are those
- * that compute. All give equal results on all ranks, and over ways and rank counts to rounding. */
+ * that compute. All give equal results on all ranks, and over ways and rank counts to rounding. *
+ * Or exchanges parts of the array between two ranks, which add them themselves. By the same ways, but for the
+ * ranks' shared memory. */
 #ifndef FSFM_MPI_CARRIER_H
 #define FSFM_MPI_CARRIER_H
 
@@ -22,13 +24,14 @@ typedef struct {
     float *values_dev;
     int64_t count;        /* floats */
     int64_t pieces;       /* that a turn has at most */
-    int64_t piece_floats; /* of the largest one */
+    int64_t piece_floats; /* of the largest one; of what is copied or given to MPI at a time */
+    bool exchanges;       /* exchange() is called, not begin() */
     fsfm_carrier_kind kind;
 } fsfm_carrier_setup;
 
 typedef struct fsfm_carrier fsfm_carrier;
 /* Collective, and all ranks return the same. A status with the reason where a kind that is not AUTO cannot be
- * had on every rank. Values may be zeros then. The caller owns *out. */
+ * had on every rank. What the values are is lost. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_carrier_open(const fsfm_carrier_setup *setup, fsfm_carrier **out, fsfm_error *err);
 void fsfm_carrier_close(fsfm_carrier **carrier); /* accepts NULL */
@@ -43,6 +46,11 @@ bool fsfm_carrier_waits_in_mpi(const fsfm_carrier *carrier);
  * their devices for ever, it makes all of them leave the group, and nothing is summed any more. */
 void fsfm_carrier_begin(fsfm_carrier *carrier, int64_t first, int64_t count);
 void fsfm_carrier_progress(fsfm_carrier *carrier); /* not collective: lets pieces under way go on */
+/* Not collective, each calls it with the other as its peer: sends mine (count) to peer and receives theirs
+ * (count), at most half of the values, rounded up. They do not overlap. theirs is there for what is enqueued
+ * on the device from now on. Failures as in begin(). */
+void fsfm_carrier_exchange(fsfm_carrier *carrier, int peer, const float *mine_dev, float *theirs_dev,
+                           int64_t count);
 /* All pieces are summed for what is enqueued on the device from now on; by NCCL they are then done. To be
  * called by a rank that failed too. FSFM_OK is not everybody's: where another rank failed the values are
  * nonsense, and the ranks have to agree before they are used. */

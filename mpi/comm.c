@@ -294,6 +294,19 @@ fsfm_status fsfm_comm_try_sum_float(fsfm_comm *comm, float *values, int64_t coun
     return end_trial(comm, apart, code, err);
 }
 
+fsfm_status fsfm_comm_try_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs,
+                                   int64_t size_bytes, fsfm_error *err)
+{
+    const int bytes = (int)size_bytes;
+    FSFM_ASSERT(size_bytes <= INT_MAX);
+    MPI_Comm apart = begin_trial(comm);
+    count_call(comm);
+    const int code = MPI_Sendrecv(mine, bytes, MPI_BYTE, peer, TAG_EXCHANGE, theirs, bytes, MPI_BYTE, peer,
+                                  TAG_EXCHANGE, apart, MPI_STATUS_IGNORE);
+    count_call(comm);
+    return end_trial(comm, apart, code, err);
+}
+
 bool fsfm_comm_takes_device_memory(void)
 {
     const char *told = getenv("FSFM_MPI_CUDA");

@@ -55,6 +55,10 @@ void fsfm_comm_sum_double(fsfm_comm *comm, double *values, int64_t count);
  * rank's part fails. Where it fails on some ranks only the others' may not end. */
 FSFM_MUST_USE
 fsfm_status fsfm_comm_try_sum_float(fsfm_comm *comm, float *values, int64_t count, fsfm_error *err);
+/* The same of fsfm_comm_exchange(), of all ranks, two by two. */
+FSFM_MUST_USE
+fsfm_status fsfm_comm_try_exchange(fsfm_comm *comm, int peer, const void *mine, void *theirs,
+                                   int64_t size_bytes, fsfm_error *err);
 /* Not collective: whether the MPI library says that the sums of floats take a GPU's memory, or
  * FSFM_MPI_CUDA=1 in the environment says it. */
 bool fsfm_comm_takes_device_memory(void);

@@ -13,18 +13,18 @@ enum { LEVELS_MAX = 32 };
 struct fsfm_reduce {
     fsfm_reduce_setup setup;
 
-    /* fast */
     fsfm_carrier *carrier; /* NULL: one rank */
-    int64_t bucket_floats, buckets;
+    int64_t bucket_floats;
+
+    /* fast */
+    int64_t buckets;
     int64_t *missing;    /* (buckets): floats not complete yet */
     int64_t next_bucket; /* begun: those from here on */
 
     /* exact */
-    float *host; /* the gradients where the host can reach them: gradients_dev itself, or a copy */
-    bool host_is_copy;
     int64_t local_slices, taken;
     float *level_dev[LEVELS_MAX];
-    float *theirs;               /* half of the gradients, rounded up */
+    float *theirs_dev;           /* half of the gradients, rounded up */
     fsfm_learner_sums *all_sums; /* (ranks) */
 };
 
@@ -39,13 +39,16 @@ static fsfm_learner_sums add_sums(fsfm_learner_sums a, fsfm_learner_sums b)
     return sum;
 }
 
-static fsfm_status cut_buckets(fsfm_reduce *reduce, fsfm_error *err)
+static int64_t floats_of_bucket(const fsfm_reduce_setup *setup)
 {
-    const fsfm_reduce_setup *setup = &reduce->setup;
     const int64_t floats = setup->bucket_mib * (1024 * 1024 / (int64_t)sizeof(float));
     const int64_t most = (int64_t)1 << 28;
-    reduce->bucket_floats = floats < 1024 ? 1024 : floats > most ? most : floats;
-    reduce->buckets = (setup->count + reduce->bucket_floats - 1) / reduce->bucket_floats;
+    return floats < 1024 ? 1024 : floats > most ? most : floats;
+}
+
+static fsfm_status open_fast(fsfm_reduce *reduce, fsfm_error *err)
+{
+    reduce->buckets = (reduce->setup.count + reduce->bucket_floats - 1) / reduce->bucket_floats;
     if (!(reduce->missing = calloc((size_t)reduce->buckets + 1, sizeof *reduce->missing)))
         return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for gradient buckets");
     return FSFM_OK;
@@ -66,6 +69,7 @@ static fsfm_status open_carrier(fsfm_reduce *reduce, fsfm_error *err)
                                         .count = setup->count,
                                         .pieces = reduce->buckets,
                                         .piece_floats = bucket_length(reduce, 0),
+                                        .exchanges = setup->kind == FSFM_REDUCTION_EXACT,
                                         .kind = setup->carrier};
     if (fsfm_comm_size(setup->comm) == 1) return FSFM_OK;
     return fsfm_carrier_open(&carrier, &reduce->carrier, err);
@@ -91,13 +95,12 @@ static fsfm_status open_exact(fsfm_reduce *reduce, fsfm_error *err)
         FSFM_TRY(setup->dev->ops->alloc(setup->dev, bytes, &memory, err));
         reduce->level_dev[level] = memory;
     }
-    reduce->all_sums = calloc((size_t)ranks, sizeof *reduce->all_sums);
-    reduce->host_is_copy = !setup->dev->memory_is_host && ranks > 1;
-    reduce->host = reduce->host_is_copy ? malloc(bytes) : setup->gradients_dev;
-    if (ranks > 1) reduce->theirs = malloc((bytes / 8 + 1) * sizeof(float));
-    if (!reduce->all_sums || !reduce->host || (ranks > 1 && !reduce->theirs))
-        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the exchange of gradients (%zu bytes)",
-                         bytes / 2);
+    if (!(reduce->all_sums = calloc((size_t)ranks, sizeof *reduce->all_sums)))
+        return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for the exchange of losses");
+    if (ranks == 1) return FSFM_OK;
+    void *memory = NULL;
+    FSFM_TRY(setup->dev->ops->alloc(setup->dev, (bytes / 8 + 1) * sizeof(float), &memory, err));
+    reduce->theirs_dev = memory;
     return FSFM_OK;
 }
 
@@ -109,10 +112,11 @@ fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, 
     *out = NULL;
     if (reduce) {
         reduce->setup = *setup;
-        st = is_fast ? cut_buckets(reduce, err) : open_exact(reduce, err);
+        reduce->bucket_floats = floats_of_bucket(setup);
+        st = is_fast ? open_fast(reduce, err) : open_exact(reduce, err);
     }
     st = fsfm_comm_agree(setup->comm, st, err);
-    if (st == FSFM_OK && is_fast) st = open_carrier(reduce, err);
+    if (st == FSFM_OK) st = open_carrier(reduce, err);
     if (st != FSFM_OK) {
         fsfm_reduce_close(&reduce);
         return st;
@@ -129,9 +133,8 @@ void fsfm_reduce_close(fsfm_reduce **reduce)
     fsfm_carrier_close(&r->carrier);
     for (int level = 0; level < LEVELS_MAX; level++)
         if (r->level_dev[level]) r->setup.dev->ops->free(r->setup.dev, r->level_dev[level]);
-    if (r->host_is_copy) free(r->host);
+    if (r->theirs_dev) r->setup.dev->ops->free(r->setup.dev, r->theirs_dev);
     free(r->missing);
-    free(r->theirs);
     free(r->all_sums);
     free(r);
     *reduce = NULL;
@@ -193,12 +196,14 @@ fsfm_status fsfm_reduce_slice(fsfm_reduce *reduce, fsfm_error *err)
 }
 
 /* Recursive halving over the rank's bits from the lowest, then the way back. Where a range has an odd length
- * both halves hold its middle; both then compute the same bits for it. */
-static void sum_tree(fsfm_reduce *reduce)
+ * both halves hold its middle; both then compute the same bits for it, and it is not sent back. */
+static fsfm_status sum_tree(fsfm_reduce *reduce, fsfm_error *err)
 {
-    fsfm_comm *comm = reduce->setup.comm;
-    const int rank = fsfm_comm_rank(comm), ranks = fsfm_comm_size(comm);
+    fsfm_device *dev = reduce->setup.dev;
+    float *values = reduce->setup.gradients_dev;
+    const int rank = fsfm_comm_rank(reduce->setup.comm), ranks = fsfm_comm_size(reduce->setup.comm);
     int64_t first[LEVELS_MAX], count[LEVELS_MAX], at = 0, length = reduce->setup.count;
+    fsfm_status st = FSFM_OK;
     int bits = 0;
     for (; 1 << bits < ranks; bits++) {
         const int64_t half = (length + 1) / 2, lower = at, upper = at + length - half;
@@ -206,31 +211,27 @@ static void sum_tree(fsfm_reduce *reduce)
         first[bits] = at;
         count[bits] = length;
         at = keeps_upper ? upper : lower;
-        fsfm_comm_exchange(comm, rank ^ 1 << bits, reduce->host + (keeps_upper ? lower : upper),
-                           reduce->theirs, half * (int64_t)sizeof(float));
-        for (int64_t i = 0; i < half; i++) reduce->host[at + i] += reduce->theirs[i];
+        fsfm_carrier_exchange(reduce->carrier, rank ^ 1 << bits, values + (keeps_upper ? lower : upper),
+                              reduce->theirs_dev, half);
+        if (st == FSFM_OK) st = dev->ops->add(dev, half, reduce->theirs_dev, values + at, err);
         length = half;
     }
     while (bits-- > 0) {
-        const int64_t half = (count[bits] + 1) / 2, lower = first[bits], upper = lower + count[bits] - half;
+        const int64_t wanted = count[bits] / 2, lower = first[bits], upper = lower + count[bits] - wanted;
         const bool keeps_upper = rank >> bits & 1;
-        fsfm_comm_exchange(comm, rank ^ 1 << bits, reduce->host + (keeps_upper ? upper : lower),
-                           reduce->theirs, half * (int64_t)sizeof(float));
-        memcpy(reduce->host + (keeps_upper ? lower : upper), reduce->theirs, (size_t)half * sizeof(float));
+        fsfm_carrier_exchange(reduce->carrier, rank ^ 1 << bits, values + (keeps_upper ? upper : lower),
+                              values + (keeps_upper ? lower : upper), wanted);
     }
+    return st;
 }
 
 static fsfm_status sum_exact(fsfm_reduce *reduce, fsfm_error *err)
 {
-    fsfm_device *dev = reduce->setup.dev;
-    const size_t bytes = (size_t)reduce->setup.count * sizeof(float);
-    if (fsfm_comm_size(reduce->setup.comm) == 1) return FSFM_OK;
-    const fsfm_status st =
-        reduce->host_is_copy ? dev->ops->download(dev, reduce->host, reduce->setup.gradients_dev, bytes, err)
-                             : dev->ops->synchronize(dev, err);
-    sum_tree(reduce);
-    if (st != FSFM_OK || !reduce->host_is_copy) return st;
-    return dev->ops->upload(dev, reduce->setup.gradients_dev, reduce->host, bytes, err);
+    fsfm_error late;
+    if (!reduce->carrier) return FSFM_OK;
+    const fsfm_status st = sum_tree(reduce, err);
+    const fsfm_status finished = fsfm_carrier_finish(reduce->carrier, st == FSFM_OK ? err : &late);
+    return st == FSFM_OK ? finished : st;
 }
 
 /* The tree over count sums, a power of two; its sum comes to be the first. */
@@ -285,8 +286,7 @@ fsfm_status fsfm_reduce_time(fsfm_reduce *reduce, double *seconds, fsfm_error *e
 
 const char *fsfm_reduce_way(const fsfm_reduce *reduce)
 {
-    if (reduce->carrier) return fsfm_carrier_way(reduce->carrier);
-    return fsfm_comm_size(reduce->setup.comm) == 1 ? "" : "MPI, one tree over the slices";
+    return reduce->carrier ? fsfm_carrier_way(reduce->carrier) : "";
 }
 
 bool fsfm_reduce_waits_in_mpi(const fsfm_reduce *reduce)

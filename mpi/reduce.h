@@ -5,7 +5,8 @@
  * summed over ranks while backward goes on with the next. Equal on all ranks, and over rank counts to
  * rounding. exact: the slices of the global batch are summed in one binary tree, ((0 1)(2 3))((4 5)(6 7)),
  * first those of this rank, then across ranks, which hold consecutive slices. An addition gives the same bits
- * whichever side does it, so the result is the same on every number of ranks. */
+ * whichever side does it, so the result is the same on every number of ranks, and however they travel: all
+ * additions are the device's. */
 #ifndef FSFM_MPI_REDUCE_H
 #define FSFM_MPI_REDUCE_H
 
@@ -21,14 +22,14 @@ typedef struct {
     float *gradients_dev; /* what backward adds to, and what holds the result */
     int64_t count;        /* floats */
     fsfm_reduction kind;
-    int64_t bucket_mib;        /* fast */
-    fsfm_carrier_kind carrier; /* fast: how they travel */
+    int64_t bucket_mib;
+    fsfm_carrier_kind carrier; /* how they travel */
     int64_t slices;            /* exact: of the global batch; ranks divide it, and both are powers of two */
 } fsfm_reduce_setup;
 
 typedef struct fsfm_reduce fsfm_reduce;
-/* Collective, and all ranks return the same. Gradients may be zeros then. FSFM_ERR_ARG, naming the key, where
- * exact cannot be done on so many ranks. The caller owns *out. */
+/* Collective, and all ranks return the same. What the gradients are is lost. FSFM_ERR_ARG, naming the key,
+ * where exact cannot be done on so many ranks. The caller owns *out. */
 FSFM_MUST_USE
 fsfm_status fsfm_reduce_open(const fsfm_reduce_setup *setup, fsfm_reduce **out, fsfm_error *err);
 void fsfm_reduce_close(fsfm_reduce **reduce); /* accepts NULL */

@@ -50,6 +50,9 @@ typedef struct {
     fsfm_status (*group_enter)(fsfm_wire *wire, const unsigned char id[FSFM_WIRE_GROUP_ID_SIZE], int rank,
                                int ranks, fsfm_error *err);
     fsfm_status (*sum)(fsfm_wire *wire, float *values_dev, int64_t count, fsfm_error *err);
+    /* As sum, of two processes: each sends mine to its peer and receives theirs, which do not overlap. */
+    fsfm_status (*exchange)(fsfm_wire *wire, int peer, const float *mine_dev, float *theirs_dev,
+                            int64_t count, fsfm_error *err);
     /* FSFM_ERR_DEVICE, with the reason, where the group is broken: sums under way may then never end. */
     fsfm_status (*group_state)(fsfm_wire *wire, fsfm_wire_group_state *out, fsfm_error *err);
     /* Leaves the group at once; sums under way end, with nonsense. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sums of gradients over ranks as a step makes them, on a device whose streams may be late: backward adds to
  * the gradients piece by piece, the optimizer reads them as soon as they are summed, and the next step zeroes
- * them. All numbers are small integers, exact in any order. Run on 1, 2 and 4 ranks. */
+ * them. Fast sums are of small integers, exact in any order; exact ones have the bits of their tree, however
+ * they travel. Run on 1, 2 and 4 ranks. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,17 +13,32 @@
 #include "tests/support/on_ranks.h"
 
 /* Five buckets of the least size, the last one short; pieces of backward end in the middle of them. */
-enum { COUNT = 4500, PIECE = 700, STEPS = 3, SLICES = 8 };
+enum { COUNT = 4503, PIECE = 700, STEPS = 3, SLICES = 8 };
 
 static fsfm_comm *comm;
 static int rank, ranks;
+
+typedef float (*part_fn)(int64_t slice, int step, int64_t i);
 
 typedef struct {
     fsfm_device *dev;
     fsfm_error err;
     float *gradients, *given, *weights; /* the device's, (COUNT) */
     fsfm_reduce *reduce;
+    part_fn part; /* what one slice (or, in fast, one rank) gives to a gradient */
 } sums_case;
+
+static float whole_part(int64_t slice, int step, int64_t i)
+{
+    return (float)(1 + slice * 3 + step + i % 61);
+}
+
+/* Of many sizes: the last bits of a sum tell the order of its additions. */
+static float rough_part(int64_t slice, int step, int64_t i)
+{
+    const float value = (float)sin((double)(slice * 7919 + step * 104729 + i));
+    return ldexpf(value, (int)((slice * 5 + i) % 11));
+}
 
 static float *allocate(sums_case *c)
 {
@@ -36,6 +53,7 @@ static void begin(sums_case *c, fsfm_reduction kind, fsfm_carrier_kind carrier)
         .kind = device_choice(), .threads = 1, .index = fsfm_comm_local_rank(comm)};
     char note[160];
     memset(c, 0, sizeof *c);
+    c->part = kind == FSFM_REDUCTION_EXACT ? rough_part : whole_part;
     assert_ok(fsfm_device_open(&wanted, &c->dev, note, &c->err), &c->err);
     c->gradients = allocate(c);
     c->given = allocate(c);
@@ -60,12 +78,6 @@ static void end(sums_case *c)
     fsfm_device_close(&c->dev);
 }
 
-/* What one slice (or, in fast, one rank) gives to a gradient. */
-static float part_of(int64_t slice, int step, int64_t i)
-{
-    return (float)(1 + slice * 3 + step + i % 61);
-}
-
 /* Two additions a piece, so that a sum that is begun too early misses one. tells: as a step's last
  * micro-batch.
  */
@@ -73,7 +85,7 @@ static void backward(sums_case *c, int64_t slice, int step, bool tells)
 {
     fsfm_device *dev = c->dev;
     float values[COUNT];
-    for (int64_t i = 0; i < COUNT; i++) values[i] = part_of(slice, step, i) / 2.0f;
+    for (int64_t i = 0; i < COUNT; i++) values[i] = c->part(slice, step, i) / 2.0f;
     assert_ok(dev->ops->upload(dev, c->given, values, sizeof values, &c->err), &c->err);
     assert_ok(dev->ops->zero(dev, c->gradients, COUNT * sizeof(float), &c->err), &c->err);
     for (int64_t end = COUNT; end > 0;) {
@@ -86,16 +98,23 @@ static void backward(sums_case *c, int64_t slice, int step, bool tells)
     }
 }
 
+/* Over parts [first, first + count), a power of two. */
+static float sum_of_parts(const sums_case *c, int64_t first, int64_t count, int step, int64_t i)
+{
+    if (count == 1) return c->part(first, step, i);
+    const float left = sum_of_parts(c, first, count / 2, step, i);
+    return left + sum_of_parts(c, first + count / 2, count / 2, step, i);
+}
+
 static void check_weights(sums_case *c, int64_t parts)
 {
     float got[COUNT];
     assert_ok(c->dev->ops->download(c->dev, got, c->weights, sizeof got, &c->err), &c->err);
     for (int64_t i = 0; i < COUNT; i++) {
         float want = 0;
-        for (int step = 0; step < STEPS; step++)
-            for (int64_t slice = 0; slice < parts; slice++) want += part_of(slice, step, i);
+        for (int step = 0; step < STEPS; step++) want += sum_of_parts(c, 0, parts, step, i);
         if (got[i] != want)
-            fail_msg("rank %d: weight %d: got %g, want %g", rank, (int)i, (double)got[i], (double)want);
+            fail_msg("rank %d: weight %d: got %a, want %a", rank, (int)i, (double)got[i], (double)want);
     }
 }
 
@@ -136,21 +155,26 @@ static void by_host(void **state)
 }
 
 /* The emulated device's memory is the host's, unless it is protected. */
+static bool is_protected(void)
+{
+    const char *protected = getenv("FSFM_EMULATION_PROTECT");
+    return protected && strcmp(protected, "1") == 0;
+}
+
 static void by_mpi(void **state)
 {
     (void)state;
-    const char *protected = getenv("FSFM_EMULATION_PROTECT");
-    if (protected && strcmp(protected, "1") == 0) skip();
+    if (is_protected()) skip();
     setenv("FSFM_MPI_CUDA", "1", 1);
     check_fast(FSFM_CARRIER_MPI, "MPI on the GPU's memory");
     unsetenv("FSFM_MPI_CUDA");
 }
 
-static void by_the_tree(void **state)
+static void check_tree(fsfm_carrier_kind carrier, const char *way)
 {
-    (void)state;
     sums_case c;
-    begin(&c, FSFM_REDUCTION_EXACT, FSFM_CARRIER_AUTO);
+    begin(&c, FSFM_REDUCTION_EXACT, carrier);
+    if (ranks > 1) assert_string_equal(fsfm_reduce_way(c.reduce), way);
     for (int step = 0; step < STEPS; step++) {
         fsfm_learner_sums sums = {0}, slices[SLICES];
         int64_t taken = 0;
@@ -168,6 +192,27 @@ static void by_the_tree(void **state)
     }
     check_weights(&c, SLICES);
     end(&c);
+}
+
+static void tree_by_nccl(void **state)
+{
+    (void)state;
+    check_tree(FSFM_CARRIER_NCCL, "NCCL, one tree over the slices");
+}
+
+static void tree_by_host(void **state)
+{
+    (void)state;
+    check_tree(FSFM_CARRIER_HOST, "MPI by way of pinned host memory, one tree over the slices");
+}
+
+static void tree_by_mpi(void **state)
+{
+    (void)state;
+    if (is_protected()) skip();
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    check_tree(FSFM_CARRIER_MPI, "MPI on the GPU's memory, one tree over the slices");
+    unsetenv("FSFM_MPI_CUDA");
 }
 
 /* Groups one after another on one device, as `bench allreduce` has them. */
@@ -193,8 +238,9 @@ static void groups_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_nccl),     cmocka_unit_test(by_host),    cmocka_unit_test(by_mpi),
-        cmocka_unit_test(by_the_tree), cmocka_unit_test(groups_end),
+        cmocka_unit_test(by_nccl),      cmocka_unit_test(by_host),      cmocka_unit_test(by_mpi),
+        cmocka_unit_test(tree_by_nccl), cmocka_unit_test(tree_by_host), cmocka_unit_test(tree_by_mpi),
+        cmocka_unit_test(groups_end),
     };
     const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};
     return run_on_ranks(&all, &comm, &rank, &ranks);

@@ -41,13 +41,14 @@ travels auto_host 'MPI by way of pinned host memory; rank 1: NCCL: ncclCommInitR
 FSFM_NCCL_LIBRARY=/none/libnccl.so.2 run 2 auto_none
 travels auto_none 'MPI by way of pinned host memory; rank 0: NCCL: /none/libnccl.so.2: *'
 
-# fails FAILURE LINE: a run on two ranks ends soon, with code 1 on both, and says why in one line.
+# fails FAILURE LINE [more...]: a run on two ranks ends soon, with code 1 on both, and says why in one line.
 fails() {
     local code=0 lines
     rm -rf "$work/broken" "$work"/code.*
     # shellcheck disable=SC2016 # the ranks' own words
     timeout 60 "$RANKS" 2 bash -c '"$@"; code=$?; echo $code >"$0.$OMPI_COMM_WORLD_RANK"; exit $code' "$work/code" \
-        "$FSFM" pretrain "${exact[@]}" run.dir="$work/broken" comm.backend=nccl >"$work/broken.log" 2>"$work/broken.err" ||
+        "$FSFM" pretrain "${exact[@]}" run.dir="$work/broken" comm.backend=nccl "${@:3}" \
+        >"$work/broken.log" 2>"$work/broken.err" ||
         code=$?
     [ $code = 1 ] || fail "$1: exit code $code, expected 1"
     [ "$(cat "$work"/code.*)" = $'1\n1' ] || fail "$1: ranks ended with $(cat "$work"/code.*)"
@@ -66,9 +67,24 @@ for failure in 'enter 0' 'enter 1' 'sum 0 0' 'sum 1 1' 'network 1 0' 'network 0 
 done
 FSFM_EMULATION_LAZY=1 FSFM_EMULATION_NCCL_FAIL='network 1 1' fails 'network 1 1' 'rank 1: NCCL: its group*'
 
-# exact goes by MPI whatever is chosen, with the same bits on any number of ranks.
+# Exact sums have the same bits by all ways, on any number of ranks.
 for ranks in alone 2 4; do run $ranks exact_$ranks comm.backend=nccl train.reduction=exact; done
-same_records exact_alone exact_2 train
-same_records exact_alone exact_4 train
-same_weights exact_alone exact_2 2 64
-same_weights exact_alone exact_4 2 64
+FSFM_EMULATION_LAZY=1 FSFM_EMULATION_SEED=4 run 4 exact_late comm.backend=nccl train.reduction=exact
+run 4 exact_host comm.backend=host train.reduction=exact
+FSFM_MPI_CUDA=1 run 4 exact_mpi comm.backend=mpi train.reduction=exact
+FSFM_EMULATION_NCCL_FAIL='id' run 2 exact_auto train.reduction=exact
+travels exact_2 'NCCL, one tree over the slices'
+travels exact_4 'NCCL, one tree over the slices'
+travels exact_host 'MPI by way of pinned host memory, one tree over the slices'
+travels exact_mpi "MPI on the GPU's memory, one tree over the slices"
+travels exact_auto 'MPI by way of pinned host memory, one tree over the slices; rank 0: NCCL: *; rank 0: this MPI *'
+for other in 2 4 late host mpi auto; do same_records exact_alone exact_$other train; done
+for other in 2 4 late host; do same_weights exact_alone exact_$other 2 64; done
+
+for failure in 'sum 0 0' 'sum 1 1' 'network 1 0' 'network 0 3'; do
+    case $failure in
+    sum*) line="rank ${failure:4:1}: NCCL: ncclGroupEnd: unhandled system error*" ;;
+    *) line="rank ${failure:8:1}: NCCL: its group of GPUs: remote process exited or there was a network error*" ;;
+    esac
+    FSFM_EMULATION_NCCL_FAIL=$failure fails "$failure" "$line" train.reduction=exact
+done

@@ -118,7 +118,11 @@ static void exact_tree(void **state)
 {
     (void)state;
     if (ranks & (ranks - 1)) skip();
-    check(false, FSFM_REDUCTION_EXACT, FSFM_CARRIER_AUTO, ranks > 1 ? 5 : 3);
+    check(true, FSFM_REDUCTION_EXACT, FSFM_CARRIER_AUTO, ranks > 1 ? 6 : 3);
+    check(false, FSFM_REDUCTION_EXACT, FSFM_CARRIER_HOST, ranks > 1 ? 7 : 3);
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    check(false, FSFM_REDUCTION_EXACT, FSFM_CARRIER_MPI, ranks > 1 ? 7 : 3);
+    unsetenv("FSFM_MPI_CUDA");
 }
 
 int main(void)

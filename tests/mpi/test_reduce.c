@@ -24,8 +24,17 @@
 static fsfm_comm *comm;
 static int rank, ranks;
 static int64_t refused_floats = -1; /* sums of that many or more are refused by MPI; -1: none */
+static int64_t refused_bytes = -1;  /* the same of exchanges as a trial */
 
-/* The linker takes this one before MPI's. */
+/* The linker takes these before MPI's. */
+int MPI_Sendrecv(const void *from, int count, MPI_Datatype type, int to_rank, int tag, void *to, int to_count,
+                 MPI_Datatype to_type, int from_rank, int from_tag, MPI_Comm handle, MPI_Status *status)
+{
+    if (handle != MPI_COMM_WORLD && refused_bytes >= 0 && count >= refused_bytes) return MPI_ERR_OTHER;
+    return PMPI_Sendrecv(from, count, type, to_rank, tag, to, to_count, to_type, from_rank, from_tag, handle,
+                         status);
+}
+
 int MPI_Allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm handle)
 {
     if (type == MPI_FLOAT && refused_floats >= 0 && count >= refused_floats) return MPI_ERR_OTHER;
@@ -216,10 +225,10 @@ static void fast_does_without_mpi_that_fails(void **state)
     setenv("FSFM_MPI_CUDA", "1", 1);
     refused_floats = 1024 * 1024 / (int64_t)sizeof(float);
     check_fast(false, true, FSFM_CARRIER_AUTO,
-               "MPI by way of pinned host memory; rank 0: plain device: no NCCL; rank 0: MPI: MPI_ERR_OTHER");
+               "MPI by way of pinned host memory; rank 0: plain device: no NCCL; rank 0: MPI: ");
     if (ranks > 1)
         assert_fails(fsfm_reduce_open(&setup, &reduce, &err), FSFM_ERR_COMM, &err,
-                     "comm.backend=mpi: rank 0: MPI: MPI_ERR_OTHER");
+                     "comm.backend=mpi: rank 0: MPI: ");
     refused_floats = -1;
     unsetenv("FSFM_MPI_CUDA");
     free(gradients);
@@ -302,23 +311,25 @@ static void tree(int64_t first, int64_t n, float *out, int64_t count, fsfm_learn
     free(right);
 }
 
-static void check_exact(int64_t slices, int64_t count, bool memory_is_host)
+static void check_exact_on(plain_device *plain, int64_t slices, int64_t count, fsfm_carrier_kind kind,
+                           const char *way)
 {
-    plain_device plain;
     float *gradients = malloc((size_t)count * sizeof *gradients),
           *want = malloc((size_t)count * sizeof *want);
     fsfm_reduce *reduce = NULL;
     fsfm_learner_sums want_sums, got;
     fsfm_error err;
-    plain_device_init(&plain, memory_is_host);
     const fsfm_reduce_setup setup = {.comm = comm,
-                                     .dev = &plain.device,
+                                     .dev = &plain->device,
                                      .gradients_dev = gradients,
                                      .count = count,
                                      .kind = FSFM_REDUCTION_EXACT,
+                                     .carrier = kind,
                                      .slices = slices};
     tree(0, slices, want, count, &want_sums);
     assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    if (ranks == 1) way = "";
+    assert_memory_equal(fsfm_reduce_way(reduce), way, strlen(way) + (ranks == 1));
     for (int step = 0; step < 2; step++) {
         fsfm_learner_sums sums[16];
         fsfm_reduce_begin(reduce);
@@ -336,14 +347,86 @@ static void check_exact(int64_t slices, int64_t count, bool memory_is_host)
     free(want);
 }
 
+/* Pieces are of 1024 floats. */
+static void check_exact(int64_t slices, int64_t count, bool memory_is_host, fsfm_carrier_kind kind,
+                        const char *way)
+{
+    plain_device plain;
+    plain_device_init(&plain, memory_is_host);
+    check_exact_on(&plain, slices, count, kind, way);
+}
+
 static void exact_is_one_tree(void **state)
+{
+    static const char *const way = "MPI, one tree over the slices";
+    (void)state;
+    if (ranks & (ranks - 1)) skip();
+    check_exact(8, 4096, true, FSFM_CARRIER_AUTO, way);
+    check_exact(8, 1003, true, FSFM_CARRIER_HOST, way); /* halves overlap by one */
+    check_exact(ranks, 64, true, FSFM_CARRIER_AUTO, way);
+}
+
+static void exact_stages_device_memory(void **state)
+{
+    static const char *const way = "MPI by way of pinned host memory, one tree over the slices";
+    (void)state;
+    if (ranks & (ranks - 1)) skip();
+    check_exact(16, 77, false, FSFM_CARRIER_HOST, way);
+    check_exact(ranks, 1, false, FSFM_CARRIER_HOST, way);
+    check_exact(8, 9001, false, FSFM_CARRIER_HOST, way);
+}
+
+static void exact_sums_in_device_memory(void **state)
+{
+    static const char *const way = "MPI on the GPU's memory, one tree over the slices";
+    (void)state;
+    if (ranks & (ranks - 1)) skip();
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    check_exact(8, 9001, false, FSFM_CARRIER_MPI, way);
+    check_exact(ranks, 1, false, FSFM_CARRIER_MPI, way);
+    unsetenv("FSFM_MPI_CUDA");
+}
+
+/* MPI that takes little of a device's memory, but not a piece. */
+static void exact_does_without_mpi_that_fails(void **state)
 {
     (void)state;
     if (ranks & (ranks - 1)) skip();
-    check_exact(8, 4096, true);
-    check_exact(8, 1003, true); /* halves overlap by one */
-    check_exact(ranks, 64, true);
-    check_exact(16, 77, false);
+    setenv("FSFM_MPI_CUDA", "1", 1);
+    refused_bytes = 4096;
+    check_exact(8, 9001, false, FSFM_CARRIER_AUTO,
+                "MPI by way of pinned host memory, one tree over the slices; rank 0: plain device: no NCCL; "
+                "rank 0: MPI: ");
+    refused_bytes = -1;
+    unsetenv("FSFM_MPI_CUDA");
+}
+
+static void exact_tells_a_failed_device(void **state)
+{
+    plain_device plain;
+    float gradients[64] = {0};
+    fsfm_reduce *reduce = NULL;
+    fsfm_error err;
+    (void)state;
+    if (ranks & (ranks - 1)) skip();
+    plain_device_init(&plain, false);
+    const fsfm_reduce_setup setup = {.comm = comm,
+                                     .dev = &plain.device,
+                                     .gradients_dev = gradients,
+                                     .count = 64,
+                                     .kind = FSFM_REDUCTION_EXACT,
+                                     .carrier = FSFM_CARRIER_HOST,
+                                     .slices = ranks};
+    assert_ok(fsfm_reduce_open(&setup, &reduce, &err), &err);
+    for (int call = 1; ranks > 1 && call <= 5; call++) { /* send, receive, add; send, receive: on one rank */
+        plain.fails_after = rank == 1 ? call : -1;
+        const fsfm_status st = fsfm_reduce_gradients(reduce, &err);
+        if (rank == 1)
+            assert_fails(st, FSFM_ERR_DEVICE, &err, "told to fail");
+        else
+            assert_ok(st, &err);
+    }
+    fsfm_reduce_close(&reduce);
 }
 
 static void exact_refuses_what_it_cannot_do(void **state)
@@ -381,6 +464,10 @@ int main(void)
         cmocka_unit_test(fast_tells_what_it_cannot_do),
         cmocka_unit_test(fast_tells_a_failed_copy),
         cmocka_unit_test(exact_is_one_tree),
+        cmocka_unit_test(exact_stages_device_memory),
+        cmocka_unit_test(exact_sums_in_device_memory),
+        cmocka_unit_test(exact_does_without_mpi_that_fails),
+        cmocka_unit_test(exact_tells_a_failed_device),
         cmocka_unit_test(exact_refuses_what_it_cannot_do),
     };
     const ranks_tests all = {tests, sizeof tests / sizeof *tests, NULL, NULL};

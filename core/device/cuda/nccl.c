@@ -16,6 +16,10 @@ typedef struct {
     __typeof__(&ncclCommInitRankConfig) enter;
     __typeof__(&ncclCommGetAsyncError) state;
     __typeof__(&ncclAllReduce) sum;
+    __typeof__(&ncclGroupStart) begin;
+    __typeof__(&ncclSend) send;
+    __typeof__(&ncclRecv) receive;
+    __typeof__(&ncclGroupEnd) end;
     __typeof__(&ncclCommAbort) leave;
     __typeof__(&ncclGetErrorString) text;
     __typeof__(&ncclGetLastError) details;
@@ -40,6 +44,8 @@ static fsfm_status load(const nccl_library **out, fsfm_error *err)
     if (!find(library, "ncclGetUniqueId", &nccl.id) ||
         !find(library, "ncclCommInitRankConfig", &nccl.enter) ||
         !find(library, "ncclCommGetAsyncError", &nccl.state) || !find(library, "ncclAllReduce", &nccl.sum) ||
+        !find(library, "ncclGroupStart", &nccl.begin) || !find(library, "ncclSend", &nccl.send) ||
+        !find(library, "ncclRecv", &nccl.receive) || !find(library, "ncclGroupEnd", &nccl.end) ||
         !find(library, "ncclCommAbort", &nccl.leave) || !find(library, "ncclGetErrorString", &nccl.text) ||
         !find(library, "ncclGetLastError", &nccl.details)) {
         dlclose(library);
@@ -105,6 +111,21 @@ fsfm_status fsfm_cuda_nccl_sum(fsfm_cuda_nccl *group, float *values_dev, int64_t
                  "ncclAllReduce", err);
 }
 
+fsfm_status fsfm_cuda_nccl_exchange(fsfm_cuda_nccl *group, int peer, const float *mine_dev, float *theirs_dev,
+                                    int64_t count, cudaStream_t stream, fsfm_error *err)
+{
+    const nccl_library *nccl;
+    FSFM_TRY(load(&nccl, err));
+    FSFM_TRY(check(nccl, nccl->begin(), "ncclGroupStart", err));
+    const ncclResult_t sent = nccl->send(mine_dev, (size_t)count, ncclFloat, peer, group->group, stream);
+    const ncclResult_t received =
+        nccl->receive(theirs_dev, (size_t)count, ncclFloat, peer, group->group, stream);
+    const ncclResult_t ended = nccl->end(); /* of what was begun, whatever came between */
+    FSFM_TRY(check(nccl, sent, "ncclSend", err));
+    FSFM_TRY(check(nccl, received, "ncclRecv", err));
+    return check(nccl, ended, "ncclGroupEnd", err);
+}
+
 void fsfm_cuda_nccl_leave(fsfm_cuda_nccl *group)
 {
     const nccl_library *nccl;
@@ -144,6 +165,13 @@ fsfm_status fsfm_cuda_nccl_sum(fsfm_cuda_nccl *nccl, float *values_dev, int64_t 
                                fsfm_error *err)
 {
     (void)nccl, (void)values_dev, (void)count, (void)stream;
+    return not_built(err);
+}
+
+fsfm_status fsfm_cuda_nccl_exchange(fsfm_cuda_nccl *nccl, int peer, const float *mine_dev, float *theirs_dev,
+                                    int64_t count, cudaStream_t stream, fsfm_error *err)
+{
+    (void)nccl, (void)peer, (void)mine_dev, (void)theirs_dev, (void)count, (void)stream;
     return not_built(err);
 }
 

@@ -24,14 +24,18 @@ fsfm_status fsfm_cuda_nccl_id(fsfm_cuda_nccl *nccl, unsigned char id[FSFM_WIRE_G
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_nccl_enter(fsfm_cuda_nccl *nccl, const unsigned char id[FSFM_WIRE_GROUP_ID_SIZE],
                                  int rank, int ranks, fsfm_error *err);
-/* Whether the last call is through: the group entered, its sum on the stream. FSFM_ERR_DEVICE where the group
- * is broken. */
+/* Whether the last call is through: the group entered, its work on the stream. FSFM_ERR_DEVICE where the
+ * group is broken. */
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_nccl_is_ready(const fsfm_cuda_nccl *nccl, bool *is_ready, fsfm_error *err);
 /* values (count) = their sum over the group, in place. */
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_nccl_sum(fsfm_cuda_nccl *nccl, float *values_dev, int64_t count, cudaStream_t stream,
                                fsfm_error *err);
+/* Sends mine (count) to peer and receives theirs (count) from it, which calls it too. */
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_nccl_exchange(fsfm_cuda_nccl *nccl, int peer, const float *mine_dev, float *theirs_dev,
+                                    int64_t count, cudaStream_t stream, fsfm_error *err);
 /* Ends sums under way, too. */
 void fsfm_cuda_nccl_leave(fsfm_cuda_nccl *nccl);
 

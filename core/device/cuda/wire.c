@@ -112,6 +112,14 @@ static fsfm_status wire_sum(fsfm_wire *base, float *values_dev, int64_t count, f
     return fsfm_cuda_nccl_sum(&wire->nccl, values_dev, count, wire->stream, err);
 }
 
+static fsfm_status wire_exchange(fsfm_wire *base, int peer, const float *mine_dev, float *theirs_dev,
+                                 int64_t count, fsfm_error *err)
+{
+    fsfm_cuda_wire *wire = of(base);
+    FSFM_TRY(check(wire, follow_device(wire), "exchanging gradients", err));
+    return fsfm_cuda_nccl_exchange(&wire->nccl, peer, mine_dev, theirs_dev, count, wire->stream, err);
+}
+
 static fsfm_status wire_group_state(fsfm_wire *base, fsfm_wire_group_state *out, fsfm_error *err)
 {
     fsfm_cuda_wire *wire = of(base);
@@ -139,6 +147,7 @@ static const fsfm_wire_ops wire_ops = {
     .group_id = wire_group_id,
     .group_enter = wire_group_enter,
     .sum = wire_sum,
+    .exchange = wire_exchange,
     .group_state = wire_group_state,
     .group_abandon = wire_group_abandon,
 };

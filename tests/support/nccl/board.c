@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define VALUES_AT ((size_t)4096)
+#define VALUES_AT ((size_t)8192)
 #define BOARD_BYTES (VALUES_AT + (size_t)BOARD_SEATS * BOARD_FLOATS * sizeof(float))
 _Static_assert(sizeof(board) <= VALUES_AT, "seats before values");
 

@@ -15,7 +15,8 @@ enum { BOARD_SEATS = 16 };
 
 typedef struct {
     _Atomic int64_t contributed, collected; /* sums to which the process has given, from which it has taken */
-    int64_t count;                          /* floats of the last one that it gave to */
+    _Atomic int64_t sent[BOARD_SEATS], received[BOARD_SEATS]; /* messages, to and from each other process */
+    int64_t count; /* floats of the last sum or message that it gave */
 } board_seat;
 
 typedef struct {

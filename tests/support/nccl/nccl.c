@@ -3,15 +3,17 @@
  * backend calls, with NVIDIA's signatures, between processes of one machine.
  *
  * A sum is two pieces of work on the stream: the values are read when the stream comes to it, and written
- * when those of all processes are there; until then the stream stands still, and the host does not. A group
- * is entered in the background, as by NCCL with blocking = 0, and with late streams (FSFM_EMULATION_LAZY) so
- * are some of the sums enqueued: until ncclCommGetAsyncError says that a call is through, the next one is
- * refused. When a group is entered it is written once more to where the caller wants it, as by NCCL 2.14 to
- * 2.17; a place on the caller's stack, which may be something else by then, is refused.
+ * when those of all processes are there; until then the stream stands still, and the host does not. So is an
+ * exchange of two processes: a send and a receive of one length in a ncclGroupStart and ncclGroupEnd, as each
+ * alone would wait for the peer's. A group is entered in the background, as by NCCL with blocking = 0, and
+ * with late streams (FSFM_EMULATION_LAZY) so are some of the calls enqueued: until ncclCommGetAsyncError says
+ * that a call is through, the next one is refused. When a group is entered it is written once more to where
+ * the caller wants it, as by NCCL 2.14 to 2.17; a place on the caller's stack, which may be something else by
+ * then, is refused.
  *
  * FSFM_EMULATION_NCCL_FAIL makes a process fail, others then wait for it for ever: "id" (ncclGetUniqueId),
- * "enter RANK", "sum RANK NUMBER" (the call, counted from 0), "network RANK NUMBER" (the sum never ends, and
- * the group tells so). */
+ * "enter RANK", "sum RANK NUMBER" (the call, a sum or an exchange, counted from 0), "network RANK NUMBER" (it
+ * never ends, and the group tells so). */
 #include <dlfcn.h>
 #include <nccl.h>
 #include <pthread.h>
@@ -27,30 +29,41 @@
 #define PUBLIC __attribute__((visibility("default")))
 enum { FAILURE_EXIT_CODE = 86 }; /* the emulated device's */
 
+enum { ALL = -1 };
 typedef struct {
-    float *values;
+    const float *from;
+    float *to;
     int64_t count;
+    int peer; /* or ALL: a sum */
     cudaStream_t stream;
-} sum_call;
+} group_call;
 
 struct ncclComm {
     ncclComm_t *wanted_at; /* NULL: has been written there for the last time */
     board *board;
     int rank, ranks;
     __typeof__(&emulated_submit_when) submit;
-    int calls;       /* for sums */
+    int calls;
     int queued;      /* pieces of work on streams: they hold the group */
-    sum_call late;   /* not enqueued yet */
+    group_call late; /* not enqueued yet */
     int late_for;    /* so many times asked for the state */
     bool is_broken;  /* by the network */
     bool is_aborted; /* to be freed when nothing is queued */
 };
 
-/* What a stream has of a sum. */
+/* What a stream has of a call. */
 typedef struct {
     ncclComm_t group;
-    sum_call call;
-} sum_work;
+    group_call call;
+} call_work;
+
+/* Between ncclGroupStart and ncclGroupEnd. */
+static struct {
+    bool is_open;
+    int sends, receives;
+    ncclComm_t group;
+    group_call call;
+} exchange;
 
 static const char *last_error = "";
 static int open_groups; /* entered and not left */
@@ -104,25 +117,43 @@ static bool all_have(const struct ncclComm *group, bool collected, int64_t sums)
     return true;
 }
 
-/* The room for values is free when all have taken the sum before. */
+/* What the process has sent has been received. */
+static bool is_received(const struct ncclComm *group)
+{
+    for (int r = 0; r < group->ranks; r++)
+        if (atomic_load(&group->board->seats[r].received[group->rank]) <
+            atomic_load(&group->board->seats[group->rank].sent[r]))
+            return false;
+    return true;
+}
+
+static int64_t contributions(const struct ncclComm *group)
+{
+    board_seat *seat = &group->board->seats[group->rank];
+    int64_t count = seat->contributed;
+    for (int r = 0; r < group->ranks; r++) count += seat->sent[r];
+    return count;
+}
+
+/* The room for values is free when all have taken what was there before. */
 static bool can_contribute(const void *context)
 {
-    ncclComm_t group = ((const sum_work *)context)->group;
+    ncclComm_t group = ((const call_work *)context)->group;
     const int64_t sums = group->board->seats[group->rank].contributed;
-    group->is_broken = group->is_broken || is_told_to_fail("network", group->rank, (int)sums);
-    return group->is_aborted || (!group->is_broken && all_have(group, true, sums));
+    group->is_broken = group->is_broken || is_told_to_fail("network", group->rank, (int)contributions(group));
+    return group->is_aborted || (!group->is_broken && all_have(group, true, sums) && is_received(group));
 }
 
 static void contribute(void *context)
 {
-    const sum_work *work = context;
+    const call_work *work = context;
     ncclComm_t group = work->group;
     board_seat *seat = &group->board->seats[group->rank];
     if (!group->is_aborted) {
-        memcpy(board_values(group->board, group->rank), work->call.values,
+        memcpy(board_values(group->board, group->rank), work->call.from,
                (size_t)work->call.count * sizeof(float));
         seat->count = work->call.count;
-        atomic_fetch_add(&seat->contributed, 1);
+        atomic_fetch_add(work->call.peer == ALL ? &seat->contributed : &seat->sent[work->call.peer], 1);
     }
     group->queued--;
     release(group);
@@ -130,42 +161,60 @@ static void contribute(void *context)
 
 static bool can_collect(const void *context)
 {
-    ncclComm_t group = ((const sum_work *)context)->group;
-    return group->is_aborted || all_have(group, false, group->board->seats[group->rank].collected + 1);
+    const call_work *work = context;
+    ncclComm_t group = work->group;
+    board_seat *seats = group->board->seats;
+    const int me = group->rank, peer = work->call.peer;
+    if (group->is_aborted) return true;
+    if (peer == ALL) return all_have(group, false, seats[me].collected + 1);
+    return atomic_load(&seats[peer].sent[me]) > seats[me].received[peer];
 }
 
 /* NCCL would wait for ever, or sum what does not belong together. */
-static void check_counts(const struct ncclComm *group, int64_t count)
+static void check_count(const struct ncclComm *group, int64_t count, int r)
 {
-    for (int r = 0; r < group->ranks; r++) {
-        if (group->board->seats[r].count == count) continue;
-        fprintf(stderr, "emulated device: NCCL sums %lld floats on rank %d, %lld on rank %d\n",
-                (long long)count, group->rank, (long long)group->board->seats[r].count, r);
-        _exit(FAILURE_EXIT_CODE);
-    }
+    if (group->board->seats[r].count == count) return;
+    fprintf(stderr, "emulated device: NCCL has %lld floats on rank %d, %lld on rank %d\n", (long long)count,
+            group->rank, (long long)group->board->seats[r].count, r);
+    _exit(FAILURE_EXIT_CODE);
 }
 
 /* In the order of ranks, so that all have the same bits. */
+static void collect_sum(ncclComm_t group, const group_call *call)
+{
+    for (int r = 0; r < group->ranks; r++) check_count(group, call->count, r);
+    for (int64_t i = 0; i < call->count; i++) {
+        float sum = 0.0f;
+        for (int r = 0; r < group->ranks; r++) sum += board_values(group->board, r)[i];
+        call->to[i] = sum;
+    }
+    atomic_fetch_add(&group->board->seats[group->rank].collected, 1);
+}
+
+static void collect_message(ncclComm_t group, const group_call *call)
+{
+    check_count(group, call->count, call->peer);
+    memcpy(call->to, board_values(group->board, call->peer), (size_t)call->count * sizeof(float));
+    atomic_fetch_add(&group->board->seats[group->rank].received[call->peer], 1);
+}
+
 static void collect(void *context)
 {
-    const sum_work *work = context;
+    const call_work *work = context;
     ncclComm_t group = work->group;
     if (!group->is_aborted) {
-        check_counts(group, work->call.count);
-        for (int64_t i = 0; i < work->call.count; i++) {
-            float sum = 0.0f;
-            for (int r = 0; r < group->ranks; r++) sum += board_values(group->board, r)[i];
-            work->call.values[i] = sum;
-        }
-        atomic_fetch_add(&group->board->seats[group->rank].collected, 1);
+        if (work->call.peer == ALL)
+            collect_sum(group, &work->call);
+        else
+            collect_message(group, &work->call);
     }
     group->queued--;
     release(group);
 }
 
-static void enqueue(ncclComm_t group, const sum_call *call)
+static void enqueue(ncclComm_t group, const group_call *call)
 {
-    sum_work work = {group, *call};
+    call_work work = {group, *call};
     group->queued += 2;
     group->submit(call->stream, can_contribute, contribute, &work, sizeof work);
     group->submit(call->stream, can_collect, collect, &work, sizeof work);
@@ -251,20 +300,80 @@ PUBLIC ncclResult_t ncclCommGetAsyncError(ncclComm_t group, ncclResult_t *state)
     return ncclSuccess;
 }
 
-PUBLIC ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type,
-                                  ncclRedOp_t operation, ncclComm_t group, cudaStream_t stream)
+static ncclResult_t begin_call(ncclComm_t group, const group_call *call)
 {
     const int number = group->calls++;
-    if (type != ncclFloat || operation != ncclSum || from != to || (int64_t)count > BOARD_FLOATS)
-        return refuse(ncclInvalidArgument, "stand-in: only sums of floats in place, not too many");
+    if (call->count > BOARD_FLOATS) return refuse(ncclInvalidArgument, "stand-in: too many floats");
     if (group->late_for > 0 || !is_entered(group))
         return refuse(ncclInvalidUsage, "stand-in: the call before is not through");
     if (is_told_to_fail("sum", group->rank, number)) return refuse(ncclSystemError, "stand-in: told to fail");
-    group->late = (sum_call){to, (int64_t)count, stream};
+    group->late = *call;
     group->late_for = lateness(group);
     if (group->late_for > 0) return ncclInProgress;
-    enqueue(group, &group->late);
+    enqueue(group, call);
     return ncclSuccess;
+}
+
+PUBLIC ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type,
+                                  ncclRedOp_t operation, ncclComm_t group, cudaStream_t stream)
+{
+    const group_call call = {from, to, (int64_t)count, ALL, stream};
+    if (type != ncclFloat || operation != ncclSum || from != to)
+        return refuse(ncclInvalidArgument, "stand-in: only sums of floats in place");
+    return begin_call(group, &call);
+}
+
+PUBLIC ncclResult_t ncclGroupStart(void)
+{
+    memset(&exchange, 0, sizeof exchange);
+    exchange.is_open = true;
+    return ncclSuccess;
+}
+
+/* The second one of an exchange is to be of the same kind as the first. */
+static ncclResult_t add_to_exchange(ncclDataType_t type, const group_call *call, ncclComm_t group)
+{
+    const group_call *first = &exchange.call;
+    if (!exchange.is_open) return refuse(ncclInvalidUsage, "stand-in: waits for its peer, which waits too");
+    if (type != ncclFloat || call->peer < 0 || call->peer >= group->ranks || call->peer == group->rank)
+        return refuse(ncclInvalidArgument, "stand-in: only floats, with another rank");
+    if (exchange.group && (exchange.group != group || first->peer != call->peer ||
+                           first->count != call->count || first->stream != call->stream))
+        return refuse(ncclInvalidUsage, "stand-in: only exchanges");
+    exchange.group = group;
+    exchange.call.count = call->count;
+    exchange.call.peer = call->peer;
+    exchange.call.stream = call->stream;
+    if (call->from) exchange.call.from = call->from;
+    if (call->to) exchange.call.to = call->to;
+    return ncclSuccess;
+}
+
+PUBLIC ncclResult_t ncclSend(const void *from, size_t count, ncclDataType_t type, int peer, ncclComm_t group,
+                             cudaStream_t stream)
+{
+    const group_call call = {from, NULL, (int64_t)count, peer, stream};
+    exchange.sends++;
+    return add_to_exchange(type, &call, group);
+}
+
+PUBLIC ncclResult_t ncclRecv(void *to, size_t count, ncclDataType_t type, int peer, ncclComm_t group,
+                             cudaStream_t stream)
+{
+    const group_call call = {NULL, to, (int64_t)count, peer, stream};
+    exchange.receives++;
+    return add_to_exchange(type, &call, group);
+}
+
+PUBLIC ncclResult_t ncclGroupEnd(void)
+{
+    const group_call *call = &exchange.call;
+    exchange.is_open = false;
+    if (exchange.sends != 1 || exchange.receives != 1 || !exchange.group)
+        return refuse(ncclInvalidUsage, "stand-in: only a send and a receive");
+    if (call->from < call->to + call->count && call->to < call->from + call->count)
+        return refuse(ncclInvalidUsage, "stand-in: is sent and received at once");
+    return begin_call(exchange.group, call);
 }
 
 PUBLIC ncclResult_t ncclCommAbort(ncclComm_t group)
