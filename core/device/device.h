@@ -362,7 +362,7 @@ struct fsfm_device {
     char isa[32];   /* instruction set that decides the bits; equal on all ranks of an exact run */
     char place[40]; /* of a GPU: the number that no other has; else "" */
     /* Products so far, whole's among them, that a plain, slow kernel computes, as no fast one takes them:
-     * "MxNxK, ..." and how many more there are; else "" */
+     * "MxNxK, ...", or "MxNxK bias gradient" where only that is, and how many more there are; else "" */
     char slow_products[128];
 };
 

@@ -4,6 +4,7 @@
  * Sums are floats in bf16 too, and rounded once (see case_check), with what is added to them inside. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/bfloat16.h"
 #include "tests/support/device_case.h"
@@ -208,6 +209,26 @@ static void linear_backward_is_the_references(void **state)
     run_all(backward_case, false);
 }
 
+/* sizes: N, Cin, Cout; whether the emulated library has no product that brings the sums along. What is slow
+ * is known of that library alone. */
+static void along_case(device_case *c, const int64_t *sizes)
+{
+    const char *told = sizes[3] ? "144x48x50 bias gradient" : "";
+    backward_case(c, sizes);
+    if (strstr(c->dev->name, "emulated")) assert_string_equal(c->dev->slow_products, told);
+}
+
+/* dbias comes along with dweight where a GPU's library has that, and else is summed by itself. */
+static void bias_gradients_come_along(void **state)
+{
+    (void)state;
+    case_run(along_case, (const int64_t[]){50, 48, 144, false});
+    setenv("FSFM_EMULATION_NO_ALGORITHM", "sums", 1);
+    case_run(along_case, (const int64_t[]){50, 48, 144, true});
+    case_run(backward_case, (const int64_t[]){9, 588, 40});
+    unsetenv("FSFM_EMULATION_NO_ALGORITHM");
+}
+
 static void backward_goes_through_gelu(void **state)
 {
     (void)state;
@@ -402,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(linear_is_the_references),
                                        cmocka_unit_test(linear_backward_is_the_references),
+                                       cmocka_unit_test(bias_gradients_come_along),
                                        cmocka_unit_test(backward_goes_through_gelu),
                                        cmocka_unit_test(unwanted_gradients_may_be_null),
                                        cmocka_unit_test(rows_do_not_meet),

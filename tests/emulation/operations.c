@@ -40,13 +40,15 @@ static void begin(counted *k)
     k->dev = fsfm_profile_device(k->profile);
 }
 
-/* out: an array that the operation has set, or NULL. */
-static void end(counted *k, const case_array *out)
+/* out: an array that the operation has set, or NULL. beside: bytes of the kernels beside a product of
+ * cublasLt's, which the formula is of; 0: there is none. */
+static void end(counted *k, const case_array *out, int64_t beside)
 {
     int count = 0;
     const fsfm_profile_entry *entries = fsfm_profile_entries(k->profile, &count);
     for (int i = 0; i < count; i++)
-        if (entries[i].calls > 0) printf("bytes %s %.0f\n", entries[i].name, entries[i].bytes);
+        if (entries[i].calls > 0)
+            printf("bytes %s %.0f\n", entries[i].name, beside > 0 ? (double)beside : entries[i].bytes);
     if (out) {
         float *got = case_download(&k->c, out);
         for (int64_t i = 0; i < out->count; i++) assert_true(isfinite(got[i]));
@@ -98,12 +100,13 @@ static double *zeros(counted *k)
     return case_bytes(&k->c, sums, sizeof sums);
 }
 
-#define RUN(op, out, ...)                                             \
+#define RUN_BESIDE(op, out, bytes, ...)                               \
     do {                                                              \
         const fsfm_##op##_args args_ = {__VA_ARGS__};                 \
         assert_ok(k.dev->ops->op(k.dev, &args_, &k.c.err), &k.c.err); \
-        end(&k, out);                                                 \
+        end(&k, out, bytes);                                          \
     } while (0)
+#define RUN(op, out, ...) RUN_BESIDE(op, out, 0, __VA_ARGS__)
 
 static void linear(void **state)
 {
@@ -127,6 +130,18 @@ static void linear_backward(void **state)
         .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * C, 0.02)->dev, .dout = acts(&k, N * C),
         .dx = dx->dev, .dweight = floats(&k, 4 * C * C), .dbias = floats(&k, C),
         .hidden = acts(&k, N * 4 * C), .active = acts(&k, N * 4 * C));
+}
+
+/* Beside the product only what it brings along is added: dout is read by no kernel. */
+static void bias_gradient(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dbias = case_random(&k.c, CASE_FLOATS, C, 1.0);
+    RUN_BESIDE(linear_backward, dbias, 3 * C * (int64_t)sizeof(float), .N = N, .Cin = 4 * C, .Cout = C,
+               .x = acts(&k, N * 4 * C), .dout = acts(&k, N * C), .dweight = floats(&k, 4 * C * C),
+               .dbias = dbias->dev);
 }
 
 static void layernorm(void **state)
@@ -386,7 +401,7 @@ static void to_act(void **state)
     begin(&k);
     case_array *out = case_output(&k.c, CASE_ACTS, N * C);
     assert_ok(k.dev->ops->to_act(k.dev, N * C, floats(&k, N * C), out->dev, &k.c.err), &k.c.err);
-    end(&k, out);
+    end(&k, out, 0);
 }
 
 static void matrix_rest(void **state)
@@ -397,7 +412,7 @@ static void matrix_rest(void **state)
     case_array *out = case_output(&k.c, CASE_ACTS, C * C);
     const case_array *matrix = case_random(&k.c, CASE_MATRIX, C * C, 0.02);
     assert_ok(k.dev->ops->matrix_rest(k.dev, C * C, matrix->dev, out->dev, &k.c.err), &k.c.err);
-    end(&k, out);
+    end(&k, out, 0);
 }
 
 static void add_act(void **state)
@@ -407,7 +422,7 @@ static void add_act(void **state)
     begin(&k);
     case_array *y = case_random(&k.c, CASE_FLOATS, N * C, 1.0);
     assert_ok(k.dev->ops->add_act(k.dev, N * C, acts(&k, N * C), y->dev, &k.c.err), &k.c.err);
-    end(&k, y);
+    end(&k, y, 0);
 }
 
 static void add(void **state)
@@ -417,7 +432,7 @@ static void add(void **state)
     begin(&k);
     case_array *y = case_random(&k.c, CASE_FLOATS, C * C, 1.0);
     assert_ok(k.dev->ops->add(k.dev, C * C, floats(&k, C * C), y->dev, &k.c.err), &k.c.err);
-    end(&k, y);
+    end(&k, y, 0);
 }
 
 static void norm_squared(void **state)
@@ -426,13 +441,14 @@ static void norm_squared(void **state)
     counted k;
     begin(&k);
     assert_ok(k.dev->ops->norm_squared(k.dev, C * C, floats(&k, C * C), zeros(&k), &k.c.err), &k.c.err);
-    end(&k, NULL);
+    end(&k, NULL, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(linear),
                                        cmocka_unit_test(linear_backward),
+                                       cmocka_unit_test(bias_gradient),
                                        cmocka_unit_test(layernorm),
                                        cmocka_unit_test(layernorm_backward),
                                        cmocka_unit_test(attention),

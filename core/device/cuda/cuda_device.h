@@ -134,10 +134,18 @@ void fsfm_cuda_products_close(fsfm_cuda_device *cuda); /* also after a failed op
 void fsfm_cuda_products_share(const fsfm_cuda_device *cuda, fsfm_cuda_device *whole);
 void fsfm_cuda_products_forget(fsfm_cuda_device *cuda);
 /* fsfm_cuda_product() by cublasLt where it takes the shape and the pointers, else by the kernel. Where c is
- * bfloat16 cublasLt wants bias in it too: it is rounded into scratch. */
+ * bfloat16 cublasLt wants bias in it too: it is rounded into scratch.
+ *
+ * a_sums (M), or NULL, += the sums of a's rows: a is transposed, so these are columns of what is stored, and
+ * c is float. */
 FSFM_MUST_USE
 fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
                                       fsfm_error *err);
+
+/* The same, with a kernel of its own for a_sums, which reads a once more. */
+FSFM_MUST_USE
+fsfm_status fsfm_cuda_product_then_sums(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
+                                        fsfm_error *err);
 
 /* padded_product.c: fsfm_cuda_library_product() of matrices with widths that cublasLt does not take, by way
  * of wider copies. Memory for them is made at the first use of a shape. */

@@ -55,7 +55,8 @@ cudaError_t fsfm_cuda_matrix_rest(const fsfm_cuda_queue *queue, int64_t count, c
 
 /* product.cu: c (M, N) = a (M, K) b (K, N) + bias (N) + added (M, N) for every shape and alignment; those
  * that cublasLt takes go there. Transposed: stored as (K, M), (N, K). bias and added may be NULL, added may
- * be c; a and b in compute precision, c and added too, or floats if c_is_float. */
+ * be c; a and b in compute precision, c and added too, or floats if c_is_float. a_sums: for
+ * fsfm_cuda_library_product() alone. */
 typedef struct {
     int64_t M, N, K;
     bool a_transposed, b_transposed, c_is_float;
@@ -63,6 +64,7 @@ typedef struct {
     const float *bias;
     const void *added;
     void *c;
+    float *a_sums;
 } fsfm_cuda_product_args;
 cudaError_t fsfm_cuda_product(const fsfm_cuda_queue *queue, const fsfm_cuda_product_args *args);
 

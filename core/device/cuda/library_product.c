@@ -6,7 +6,15 @@
  *
  * The algorithm is the heuristic's first choice, by shape alone: not timed, as ranks would differ and so
  * would bits, and not by the pointers' alignment beyond what all of them have. Sums that are split are put
- * together as floats, so that a result is rounded once. */
+ * together as floats, so that a result is rounded once.
+ *
+ * a_sums are cublasLt's BGRADB, "bias gradient based on the input matrix B", one for each of D's columns,
+ * summed over k (cublasLt.h): its B is a, its columns are c's rows. They are of D's type, float here, and
+ * set, not added: so they go to scratch and are added from there. Equal arguments give equal bits, as cuBLAS
+ * promises of all its routines ("Results reproducibility": on GPUs of one architecture and number of
+ * multiprocessors, here in one stream with our workspace). That is what is promised of the product itself, so
+ * `exact` may have both. How precise the sums are inside is not documented: device.linear, which holds them
+ * to what floats' rounding makes, has to pass on hardware. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +27,7 @@ enum { ALIGNMENT = FSFM_CUDA_PRODUCT_ALIGNMENT };
 /* What a plan is for. No padding that is not zero: compared as bytes. */
 typedef struct {
     int64_t M, N, K;
-    bool a_transposed, b_transposed, c_is_float, has_bias, has_added, is_aligned;
+    bool a_transposed, b_transposed, c_is_float, has_bias, has_added, has_sums, is_aligned;
 } shape;
 
 typedef struct fsfm_cuda_plan {
@@ -139,8 +147,8 @@ static void note_slow(fsfm_cuda_device *cuda, const shape *key)
         snprintf(text, room, " and %d more", products->slow_shapes - NAMED);
         return;
     }
-    snprintf(text, room, "%s%" PRId64 "x%" PRId64 "x%" PRId64, products->slow_shapes > 1 ? ", " : "", key->M,
-             key->N, key->K);
+    snprintf(text, room, "%s%" PRId64 "x%" PRId64 "x%" PRId64 "%s", products->slow_shapes > 1 ? ", " : "",
+             key->M, key->N, key->K, key->has_sums ? " bias gradient" : "");
     products->slow_length += strlen(text);
 }
 
@@ -150,19 +158,19 @@ static cublasStatus_t set(plan *p, cublasLtMatmulDescAttributes_t attribute, con
     return cublasLtMatmulDescSetAttribute(p->product, attribute, value, size_bytes);
 }
 
-static cublasStatus_t set_bias(plan *p, const void *bias_dev)
+static cublasStatus_t set_vector(plan *p, const void *vector_dev)
 {
-    return set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias_dev, sizeof bias_dev);
+    return set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector_dev, sizeof vector_dev);
 }
 
-static cublasStatus_t describe_bias(plan *p, cudaDataType_t type)
+/* The vector that comes in with CUBLASLT_EPILOGUE_BIAS, out with CUBLASLT_EPILOGUE_BGRADB; of D's type. */
+static cublasStatus_t describe_vector(plan *p, cublasLtEpilogue_t epilogue, cudaDataType_t type)
 {
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
     cublasStatus_t status = set(p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = set(p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
-    /* The heuristic reads no bias, but how its pointer is aligned. */
-    return status == CUBLAS_STATUS_SUCCESS ? set_bias(p, (const void *)(uintptr_t)ALIGNMENT) : status;
+    /* The heuristic reads of the vector only how its pointer is aligned. */
+    return status == CUBLAS_STATUS_SUCCESS ? set_vector(p, (const void *)(uintptr_t)ALIGNMENT) : status;
 }
 
 static cublasStatus_t describe_product(plan *p, cudaDataType_t c_type)
@@ -172,7 +180,10 @@ static cublasStatus_t describe_product(plan *p, cudaDataType_t c_type)
     cublasStatus_t status = cublasLtMatmulDescCreate(&p->product, CUBLAS_COMPUTE_32F, CUDA_R_32F);
     if (status == CUBLAS_STATUS_SUCCESS) status = set(p, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a);
     if (status == CUBLAS_STATUS_SUCCESS) status = set(p, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b);
-    if (status == CUBLAS_STATUS_SUCCESS && p->key.has_bias) status = describe_bias(p, c_type);
+    if (status == CUBLAS_STATUS_SUCCESS && p->key.has_bias)
+        status = describe_vector(p, CUBLASLT_EPILOGUE_BIAS, c_type);
+    if (status == CUBLAS_STATUS_SUCCESS && p->key.has_sums)
+        status = describe_vector(p, CUBLASLT_EPILOGUE_BGRADB, c_type);
     return status;
 }
 
@@ -220,7 +231,8 @@ static fsfm_status plan_make(fsfm_cuda_device *cuda, const shape *key, plan **ou
         plan_free(p);
         return st;
     }
-    if (!p->is_usable) note_slow(cuda, key);
+    /* What is not aligned is noted when it is asked for without the sums. */
+    if (!p->is_usable && (key->is_aligned || !key->has_sums)) note_slow(cuda, key);
     *out = p;
     return FSFM_OK;
 }
@@ -247,6 +259,7 @@ static fsfm_status plan_find(fsfm_cuda_device *cuda, const fsfm_cuda_product_arg
     key.c_is_float = args->c_is_float;
     key.has_bias = args->bias != NULL;
     key.has_added = args->added != NULL;
+    key.has_sums = args->a_sums != NULL;
     key.is_aligned = are_aligned(cuda, args);
     plan **list = &cuda->products.plans[list_of(&key)], *p = *list;
     while (p && memcmp(&p->key, &key, sizeof key) != 0) p = p->next;
@@ -272,23 +285,39 @@ static cudaError_t round_bias(const fsfm_cuda_device *cuda, const fsfm_cuda_prod
 static fsfm_status run(fsfm_cuda_device *cuda, plan *p, const fsfm_cuda_product_args *args, fsfm_error *err)
 {
     const float alpha = 1.0f, beta = args->added ? 1.0f : 0.0f;
-    const void *bias = NULL, *added = args->added ? args->added : args->c;
+    const void *vector = NULL, *added = args->added ? args->added : args->c;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
-    FSFM_TRY(fsfm_cuda_check(cuda, round_bias(cuda, args, &bias), "a bias rounded", err));
-    if (bias) status = set_bias(p, bias);
+    FSFM_TRY(fsfm_cuda_check(cuda, round_bias(cuda, args, &vector), "a bias rounded", err));
+    if (args->a_sums) vector = cuda->queue.scratch;
+    if (vector) status = set_vector(p, vector);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmul(cuda->products.handle, p->product, &alpha, args->b, p->a, args->a, p->b,
                                 &beta, added, p->c, args->c, p->c, &p->algorithm, cuda->products.workspace,
                                 FSFM_CUDA_WORKSPACE_BYTES, cuda->queue.stream);
-    return check(cuda, status, "product", err);
+    FSFM_TRY(check(cuda, status, "product", err));
+    if (!args->a_sums) return FSFM_OK;
+    return fsfm_cuda_check(cuda, fsfm_cuda_add(&cuda->queue, args->M, cuda->queue.scratch, args->a_sums),
+                           "a product's sums", err);
+}
+
+fsfm_status fsfm_cuda_product_then_sums(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
+                                        fsfm_error *err)
+{
+    fsfm_cuda_product_args product = *args;
+    product.a_sums = NULL;
+    FSFM_TRY(fsfm_cuda_library_product(cuda, &product, err));
+    return fsfm_cuda_check(cuda, fsfm_cuda_column_sums(&cuda->queue, args->K, args->M, args->a, args->a_sums),
+                           "column_sums", err);
 }
 
 fsfm_status fsfm_cuda_library_product(fsfm_cuda_device *cuda, const fsfm_cuda_product_args *args,
                                       fsfm_error *err)
 {
+    FSFM_ASSERT(!args->a_sums || (args->a_transposed && args->c_is_float && !args->bias));
     plan *p = NULL;
     if (fsfm_cuda_wants_padding(cuda, args)) return fsfm_cuda_padded_product(cuda, args, err);
     FSFM_TRY(plan_find(cuda, args, &p, err));
     if (p->is_usable) return run(cuda, p, args, err);
+    if (args->a_sums) return fsfm_cuda_product_then_sums(cuda, args, err);
     return fsfm_cuda_check(cuda, fsfm_cuda_product(&cuda->queue, args), "product", err);
 }

@@ -40,6 +40,7 @@ static fsfm_status linear_dx(fsfm_cuda_device *cuda, const fsfm_linear_backward_
         "gelu_backward", err);
 }
 
+/* And dbias, the sums of dout's columns, which the product reads anyway. */
 static fsfm_status linear_dweight(fsfm_cuda_device *cuda, const fsfm_linear_backward_args *args,
                                   fsfm_error *err)
 {
@@ -51,7 +52,8 @@ static fsfm_status linear_dweight(fsfm_cuda_device *cuda, const fsfm_linear_back
                                             .b = args->active ? args->active : args->x,
                                             .added = args->dweight,
                                             .c_is_float = true,
-                                            .c = args->dweight};
+                                            .c = args->dweight,
+                                            .a_sums = args->dbias};
     return fsfm_cuda_library_product(cuda, &product, err);
 }
 
@@ -62,7 +64,7 @@ fsfm_status fsfm_cuda_linear_backward(fsfm_device *dev, const fsfm_linear_backwa
     if (args->N == 0) return FSFM_OK;
     FSFM_ASSERT(!args->hidden || (args->dx && !args->dx_adds));
     if (args->dx) FSFM_TRY(linear_dx(cuda, args, err)); /* first: dweight may need active */
-    if (args->dweight) FSFM_TRY(linear_dweight(cuda, args, err));
+    if (args->dweight) return linear_dweight(cuda, args, err);
     if (!args->dbias) return FSFM_OK;
     return fsfm_cuda_check(cuda,
                            fsfm_cuda_column_sums(&cuda->queue, args->N, args->Cout, args->dout, args->dbias),

@@ -146,6 +146,7 @@ fsfm_status fsfm_cuda_padded_product(fsfm_cuda_device *cuda, const fsfm_cuda_pro
                                      fsfm_error *err)
 {
     const sizes to = padded_sizes(cuda, args);
+    if (args->a_sums && to.M != args->M) return fsfm_cuda_product_then_sums(cuda, args, err);
     fsfm_arena arena = {0};
     layout(&arena, cuda, args, &to);
     void *memory = NULL;

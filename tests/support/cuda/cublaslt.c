@@ -4,8 +4,9 @@
  *
  * It refuses what cublasLt refuses or has no fast algorithm for, with a line on stderr that says what: shapes
  * that do not fit, leading dimensions that are too small or not of 16 bytes, pointers that are missing or not
- * aligned, a bias of another type than D's, no workspace; an algorithm that was not found for this very
- * product. FSFM_EMULATION_NO_ALGORITHM=1: the heuristic finds nothing. */
+ * aligned, a bias or its gradient of another type than D's, no workspace; an algorithm that was not found for
+ * this very product. FSFM_EMULATION_NO_ALGORITHM=1: the heuristic finds nothing; =sums: nothing with sums
+ * (BGRADB), which are sums over k of B, for each of D's columns, and set. */
 #include <cublasLt.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -26,7 +27,7 @@ typedef struct {
     bool has_bias_type;
     cublasOperation_t a, b;
     cublasLtEpilogue_t epilogue;
-    const void *bias;
+    void *bias; /* or its gradient, which is written */
 } description;
 
 typedef struct {
@@ -223,10 +224,15 @@ static bool has_types(const product *p)
             (p->A.type == CUDA_R_16BF && (p->D.type == CUDA_R_16BF || p->D.type == CUDA_R_32F)));
 }
 
-/* Without a type of its own a bias has D's. */
+static bool has_vector(const description *d)
+{
+    return d->epilogue == CUBLASLT_EPILOGUE_BIAS || d->epilogue == CUBLASLT_EPILOGUE_BGRADB;
+}
+
+/* Without a type of its own a bias, and a bias's gradient, has D's. */
 static bool has_fitting_bias(const description *d, cudaDataType_t type)
 {
-    return d->epilogue != CUBLASLT_EPILOGUE_BIAS || !d->has_bias_type || d->bias_type == type;
+    return !has_vector(d) || !d->has_bias_type || d->bias_type == type;
 }
 
 static cublasStatus_t check(const product *p)
@@ -238,7 +244,7 @@ static cublasStatus_t check(const product *p)
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "shapes or leading dimensions that do not fit");
     if (!is_wide(&p->A) || !is_wide(&p->B) || !is_wide(&p->C) || !is_wide(&p->D))
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "a leading dimension that is not a multiple of 16 bytes");
-    if (p->d.epilogue != CUBLASLT_EPILOGUE_DEFAULT && p->d.epilogue != CUBLASLT_EPILOGUE_BIAS)
+    if (p->d.epilogue != CUBLASLT_EPILOGUE_DEFAULT && !has_vector(&p->d))
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "an epilogue that it does not know");
     if (!has_fitting_bias(&p->d, p->D.type))
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "a bias of another type than D's");
@@ -270,7 +276,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     const cublasStatus_t status = check(&p);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
     if (nothing && nothing[0] == '1') return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (p.d.epilogue == CUBLASLT_EPILOGUE_BIAS && !is_aligned(p.d.bias, ALIGNMENT))
+    if (nothing && strcmp(nothing, "sums") == 0 && p.d.epilogue == CUBLASLT_EPILOGUE_BGRADB)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (has_vector(&p.d) && !is_aligned(p.d.bias, ALIGNMENT))
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "a bias that is not aligned to 16 bytes");
     const bool splits = p.m * p.n < 128 * 128 && limits->workspace_bytes >= split_workspace_bytes;
     const algorithm chosen = {hash_of(&p), splits ? split_workspace_bytes : 0};
@@ -336,6 +344,17 @@ static void finish_column(const call *k, const float *sums, int64_t column)
     }
 }
 
+/* b: the stored B as floats. */
+static void sum_over_k(const product *p, const float *b)
+{
+    const bool is_transposed = p->d.b == CUBLAS_OP_T;
+    for (int64_t c = 0; c < p->n; c++) {
+        float sum = 0.0f;
+        for (int64_t k = 0; k < p->k; k++) sum += is_transposed ? b[k * p->n + c] : b[c * p->k + k];
+        set_element(p->d.bias, p->D.type, c, sum);
+    }
+}
+
 /* What is column-major here is row-major and transposed for oneDNN. */
 static void run(void *context)
 {
@@ -353,6 +372,7 @@ static void run(void *context)
                    1.0f, b, (int64_t)p->B.rows, a, (int64_t)p->A.rows, 0.0f, sums, p->m) != dnnl_success)
         abort();
     for (int64_t c = 0; c < p->n; c++) finish_column(k, sums + c * p->m, c);
+    if (p->d.epilogue == CUBLASLT_EPILOGUE_BGRADB) sum_over_k(p, b);
     free(a);
     free(b);
     free(sums);
@@ -366,8 +386,7 @@ static cublasStatus_t check_call(const call *k, const algorithm *chosen, const v
     if (!is_aligned(k->A, ALIGNMENT) || !is_aligned(k->B, ALIGNMENT) || !is_aligned(k->C, ALIGNMENT) ||
         !is_aligned(k->D, ALIGNMENT))
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "a matrix that is not aligned to 16 bytes");
-    if (k->p.d.epilogue == CUBLASLT_EPILOGUE_BIAS &&
-        (!is_aligned(k->p.d.bias, ALIGNMENT) || (uintptr_t)k->p.d.bias <= ALIGNMENT))
+    if (has_vector(&k->p.d) && (!is_aligned(k->p.d.bias, ALIGNMENT) || (uintptr_t)k->p.d.bias <= ALIGNMENT))
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "a bias that is missing or not aligned to 16 bytes");
     if (chosen->product != hash_of(&k->p))
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "an algorithm that was not found for this product");
