@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tests/emulation/operations.c - one call of each operation at shapes of ViT-B/16 and of its decoders, few
+ * tests/emulation/operations.c - a call of each operation at shapes of ViT-B/16 and of its decoders, few
  * images. It prints "OPERATION BYTES" by the formulas of core/device/profile.c: bytes.sh holds the bytes that
  * kernels are counted to move against them, mutants.sh lets the checker look at the kernels. What comes out
  * is for other tests to judge; only whether it is a number is looked at here. */
@@ -130,6 +130,71 @@ static void linear_backward(void **state)
         .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * C, 0.02)->dev, .dout = acts(&k, N * C),
         .dx = dx->dev, .dweight = floats(&k, 4 * C * C), .dbias = floats(&k, C),
         .hidden = acts(&k, N * 4 * C), .active = acts(&k, N * 4 * C));
+}
+
+/* Of linear layers' kernels alone: bytes is what they move, beside products of which little is made. */
+static void gelu(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *active = case_output(&k.c, CASE_ACTS, N * 4 * C);
+    const int64_t act_bytes = (int64_t)k.dev->act_bytes;
+    RUN_BESIDE(linear, active, 2 * N * 4 * C * act_bytes, .N = N, .Cin = 8, .Cout = 4 * C,
+               .x = acts(&k, N * 8), .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * 8, 0.02)->dev,
+               .out = acts(&k, N * 4 * C), .active = active->dev);
+}
+
+/* hidden and dx are read, dx and active written. */
+static void gelu_backward(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dx = case_output(&k.c, CASE_ACTS, N * 4 * C);
+    const int64_t act_bytes = (int64_t)k.dev->act_bytes;
+    RUN_BESIDE(linear_backward, dx, 4 * N * 4 * C * act_bytes, .N = N, .Cin = 4 * C, .Cout = 8,
+               .weight = case_random(&k.c, CASE_WEIGHTS, 4 * C * 8, 0.02)->dev, .dout = acts(&k, N * 8),
+               .dx = dx->dev, .hidden = acts(&k, N * 4 * C), .active = acts(&k, N * 4 * C));
+}
+
+/* Where no product brings them along. */
+static void column_sums(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dbias = case_random(&k.c, CASE_FLOATS, C, 1.0);
+    RUN(linear_backward, dbias, .N = B * (1 + L), .Cin = C, .Cout = C, .dout = acts(&k, B * (1 + L) * C),
+        .dbias = dbias->dev);
+}
+
+/* Patches of 14 pixels, as ViT-H/14 has them, whose rows end within 16 bytes in bf16: both factors are
+ * copied, wider; and backward x and the gradient, which is added from its copy. */
+enum { P14 = 14 * 14 * 3, WIDE14 = (P14 + 7) / 8 * 8 };
+
+static void pad(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *out = case_output(&k.c, CASE_ACTS, N * C);
+    const int64_t act_bytes = (int64_t)k.dev->act_bytes;
+    RUN_BESIDE(linear, out, (N + C) * (P14 + WIDE14) * act_bytes, .N = N, .Cin = P14, .Cout = C,
+               .x = acts(&k, N * P14), .weight = case_random(&k.c, CASE_WEIGHTS, C * P14, 0.02)->dev,
+               .out = out->dev);
+}
+
+static void unpad(void **state)
+{
+    (void)state;
+    counted k;
+    begin(&k);
+    case_array *dweight = case_random(&k.c, CASE_FLOATS, C * P14, 1.0);
+    const int64_t act_bytes = (int64_t)k.dev->act_bytes;
+    RUN_BESIDE(linear_backward, dweight,
+               N * (P14 + WIDE14) * act_bytes + 3 * C * P14 * (int64_t)sizeof(float), .N = N, .Cin = P14,
+               .Cout = C, .x = acts(&k, N * P14), .dout = acts(&k, N * C), .dweight = dweight->dev);
 }
 
 /* Beside the product only what it brings along is added: dout is read by no kernel. */
@@ -448,7 +513,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(linear),
                                        cmocka_unit_test(linear_backward),
+                                       cmocka_unit_test(gelu),
+                                       cmocka_unit_test(gelu_backward),
                                        cmocka_unit_test(bias_gradient),
+                                       cmocka_unit_test(column_sums),
+                                       cmocka_unit_test(pad),
+                                       cmocka_unit_test(unpad),
                                        cmocka_unit_test(layernorm),
                                        cmocka_unit_test(layernorm_backward),
                                        cmocka_unit_test(attention),
