@@ -6,11 +6,14 @@
 # sizes cut.
 #
 # A table: a row a check with its figure, "ok", "FAIL" or "skipped". After a failure of a check of correctness no speeds are
-# looked at. Exit code 1: something failed. Skipped is not passed: the last line counts both.
+# looked at. A speed below what tests/support/first_run.sh asks for is a failure, one of which nothing is asked is skipped.
+# Exit code 1: something failed. Skipped is not passed: the last line counts both.
 # shellcheck disable=SC2317 # row calls the functions
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 SOURCE=$PWD
+. tests/support/first_run.sh
+sanitizers_s=150 # all runs of them
 emulated=''
 if [ "${1:-}" = --emulated ]; then
     emulated=1
@@ -114,13 +117,13 @@ runs() { # PRECISION
     FSFM_TEST_PRECISION=$1 bash tests/emulation/test_ranks.sh && echo 'twice the same bits; the CPU agrees'
 }
 sanitizer() { # TOOL
-    local tool
+    local tool precision
     [ -z "$emulated" ] || { skip 'needs a GPU'; return; }
     tool=$(command -v compute-sanitizer || command -v "$(dirname "$nvcc")/compute-sanitizer") ||
         { skip 'no compute-sanitizer here'; return; }
     for precision in fp32 bf16; do
-        FSFM_TEST_DEVICE=cuda FSFM_TEST_PRECISION=$precision timeout 120 "$tool" --tool "$1" --error-exitcode 9 \
-            "$build/tests/emulation/emulation.operations" || return
+        within 60 "$sanitizers_until" env FSFM_TEST_DEVICE=cuda FSFM_TEST_PRECISION=$precision "$tool" --tool "$1" \
+            --error-exitcode 9 "$build/tests/emulation/emulation.operations" || return
     done
     echo 'each operation at shapes of ViT-B/16, fp32 and bf16'
 }
@@ -133,40 +136,31 @@ bench() {
         --json >"$output" 2>"$work/bench.err" || { tail -n 3 "$work/bench.err" && return 1; }
     grep -q '"device": "cuda:0 ' "$output" || { echo 'not on the GPU' && return 1; }
 }
-# Of a step: images a second; the operations that take most time, and their part of what memory and products allow.
+# Of a step: images a second; before them all operations, and their part of what memory and products allow.
 speed() { # PRESET BATCH
     profile=--profile bench "$1" "$2" "$work/$1.profile.json" env || return
     if [ -n "$emulated" ]; then cp "$work/$1.profile.json" "$work/$1.json"; else bench "$1" "$2" "$work/$1.json" env || return; fi
-    python3 - "$work/$1.json" "$work/$1.profile.json" <<'P'
+    operations "$work/$1.profile.json"
+    judge_images "$work/$1.json"
+}
+operations() { # PROFILE
+    python3 - "$1" <<'P'
 import json, sys
-d, profile = (json.load(open(path)) for path in sys.argv[1:])
-for o in profile["profile"]:
-    print(f'{o["operation"]:20} {o["calls"]:5.0f} calls {o["ms"]:9.2f} ms {o["gb_s"]:8.1f} GB/s {100 * o["roof_share"]:5.0f} % of the roof')
-print(f'{d["images_per_s_median"]:.0f} images/s, {d["step_ms_median"]:.0f} ms a step of {d["batch"]}, {100 * d["gemm_share"]:.0f} % of the products\' peak')
+for o in json.load(open(sys.argv[1]))["profile"]:
+    print(f'    {o["operation"]:20} {o["calls"]:5.0f} calls {o["ms"]:9.2f} ms {o["gb_s"]:8.1f} GB/s {100 * o["roof_share"]:5.0f} % of the roof')
 P
 }
 kernel_times() {
     [ -e "$work/$kernels_of.profile.json" ] || { skip 'no speed was measured'; return; }
-    python3 - "$work/$kernels_of.profile.json" >"$work/roof" <<'P' || return
-import json, sys
-d = json.load(open(sys.argv[1]))
-for o in d["profile"]:
-    print(f'    {o["operation"]:20} {o["calls"]:5.0f} calls {o["ms"]:9.2f} ms {o["gb_s"]:8.1f} GB/s {100 * o["roof_share"]:5.0f} %')
-slow = [o["operation"] for o in d["profile"] if o["roof_share"] < 0.67 and o["share"] > 0.01]
-print("over 1.5 times their roofline: " + (", ".join(slow) or "none"))
-P
-    cat "$work/roof"
-    [ -z "$emulated" ] || skip 'times of the emulated device say nothing'
+    operations "$work/$kernels_of.profile.json" >"$work/roof"
+    judge_kernels "$work/$kernels_of.profile.json"
 }
 scaling() {
-    [ -z "$emulated" ] || { skip 'one device, and no time to measure'; return; }
+    [ -z "$emulated" ] || { skip 'speed is not judged: no GPU'; return; }
     [ "$gpus" -gt 1 ] || { skip 'one GPU'; return; }
+    [ -e "$work/vit_b16.json" ] || { skip 'no speed was measured of one'; return; }
     bench vit_b16 $((256 * gpus)) "$work/all.json" "$RANKS" "$gpus" || return
-    python3 - "$work/vit_b16.json" "$work/all.json" "$gpus" <<'P'
-import json, sys
-one, all = (json.load(open(p))["images_per_s_median"] for p in sys.argv[1:3])
-print(f"{all:.0f} images/s on {sys.argv[3]} GPUs, {100 * all / one / int(sys.argv[3]):.0f} % of as many alone")
-P
+    judge_scaling "$work/vit_b16.json" "$work/all.json"
 }
 all_reduce() {
     local ranks=$gpus mib=1,256
@@ -219,6 +213,7 @@ for precision in fp32 bf16; do row "device tests, $precision" device_tests $prec
 for precision in fp32 bf16; do row "golden files, $precision" golden $precision; done
 row 'CUDA graphs' graphs
 for precision in fp32 bf16; do row "against the CPU, $precision" runs $precision; done
+sanitizers_until=$((SECONDS + sanitizers_s))
 for tool in memcheck racecheck initcheck synccheck; do row "$tool" sanitizer $tool; done
 [ $failed = 0 ] || end
 if [ -n "$emulated" ]; then
