@@ -167,8 +167,8 @@ all_reduce() {
     [ -z "$emulated" ] || ranks=2 mib=0.25
     [ "$ranks" -gt 1 ] || { skip 'one GPU'; return; }
     "$RANKS" "$ranks" "$FSFM" bench allreduce --mib "$mib" >"$work/sums" || return
-    awk -v ranks="$ranks" '/^ *[0-9.]+ +[0-9]+ / { text = text sep $6 " GB/s at " $1 " MiB"; sep = ", " } END { print ranks " ranks: " text }' \
-        "$work/sums"
+    awk -v ranks="$ranks" '/^ *[0-9.]+ [KM]iB / { text = text sep $7 " GB/s at " $1 " " $2; sep = ", " }
+        END { print ranks " ranks: " (text == "" ? "no size was measured" : text); exit text == "" }' "$work/sums"
 }
 # The same images in both precisions: the mean loss of the last steps.
 bf16_against_fp32() {
