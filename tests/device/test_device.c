@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,54 @@ static void any_index_is_a_gpu(void **state)
         assert_ok(fsfm_device_open(&options, &dev, note, &err), &err);
         fsfm_device_close(&dev);
     }
+}
+
+/* Of several, which the emulated machine has: each index opens its own, in the order in which the process
+ * sees them. */
+static void each_index_has_its_gpu(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *visible;
+        int index;
+        const char *name, *place; /* NULL: there is none */
+    } cases[] = {{NULL, 0, "cuda:0 (emulated)", "emulated 0"},
+                 {NULL, 2, "cuda:2 (emulated)", "emulated 2"},
+                 {NULL, 4, "cuda:1 (emulated)", "emulated 1"},
+                 {"2,0", 0, "cuda:0 (emulated)", "emulated 2"},
+                 {"2,0", 1, "cuda:1 (emulated)", "emulated 0"},
+                 {"1,7,2", 1, "cuda:0 (emulated)", "emulated 1"},
+                 {"", 0, NULL, NULL}};
+    const char *given = getenv("CUDA_VISIBLE_DEVICES"), *plugin = getenv("FSFM_CUDA_PLUGIN");
+    if (!plugin || !strstr(plugin, "emulated")) skip();
+    char *kept = given ? strdup(given) : NULL;
+    setenv("FSFM_EMULATION_DEVICES", "3", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const fsfm_device_options options = {.kind = FSFM_DEVICE_CUDA, .threads = 1, .index = cases[i].index};
+        fsfm_device *dev;
+        fsfm_error err;
+        char note[160], place[40] = "";
+        if (cases[i].visible)
+            setenv("CUDA_VISIBLE_DEVICES", cases[i].visible, 1);
+        else
+            unsetenv("CUDA_VISIBLE_DEVICES");
+        const fsfm_status st = fsfm_device_open(&options, &dev, note, &err);
+        if (!cases[i].name) {
+            assert_int_equal(st, FSFM_ERR_DEVICE);
+            assert_non_null(strstr(err.message, "no GPU to be had: no CUDA-capable device is detected"));
+            continue;
+        }
+        assert_ok(st, &err);
+        for (size_t b = 0; b < strlen(cases[i].place); b++)
+            snprintf(place + 2 * b, 3, "%02x", (unsigned)cases[i].place[b]);
+        assert_string_equal(dev->name, cases[i].name);
+        assert_memory_equal(dev->place, place, strlen(place));
+        fsfm_device_close(&dev);
+    }
+    unsetenv("FSFM_EMULATION_DEVICES");
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    if (kept) setenv("CUDA_VISIBLE_DEVICES", kept, 1);
+    free(kept);
 }
 
 /* In bf16 a product by the device, then one of the same shape by its whole: of floats, and of what the device
@@ -434,6 +483,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_refused),
         cmocka_unit_test(auto_is_a_gpu_where_there_is_one),
         cmocka_unit_test(any_index_is_a_gpu),
+        cmocka_unit_test(each_index_has_its_gpu),
         cmocka_unit_test(whole_computes_in_fp32),
         cmocka_unit_test(steps_allocate_nothing),
 #if COUNTS_ALLOCATIONS

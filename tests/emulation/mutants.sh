@@ -102,12 +102,12 @@ compile() {
 }
 
 path_of() { # PROGRAM
-    case $1 in golden) echo "$fsfm" ;; emulation.*) echo "$tests/emulation/$1" ;; *) echo "$tests/$1" ;; esac
+    case $1 in golden | script.*) echo "$fsfm" ;; emulation.*) echo "$tests/emulation/$1" ;; *) echo "$tests/$1" ;; esac
 }
 
 link_of() { # PROGRAM: the file with the command that links it
     case $1 in
-    golden) echo "$(dirname "$tests")/jobs/CMakeFiles/$(basename "$fsfm").dir/link.txt" ;;
+    golden | script.*) echo "$(dirname "$tests")/jobs/CMakeFiles/$(basename "$fsfm").dir/link.txt" ;;
     *) echo "$(dirname "$(path_of "$1")")/CMakeFiles/$1.dir/link.txt" ;;
     esac
 }
@@ -122,7 +122,11 @@ run_test() {
     [ "$order" = late ] && lazy=1 order=random
     [ -z "$ranks" ] || launcher=("$source_tree/tests/support/ranks.sh" "$ranks") limit=30 # who waits for another is found soon
     command=("${other:-$(path_of "$name")}")
-    [ "$name" != golden ] || command+=(verify "$source_tree/tests/golden/$only.h5" --device cuda --precision "$precision")
+    case $name in
+    golden) command+=(verify "$source_tree/tests/golden/$only.h5" --device cuda --precision "$precision") ;;
+    script.*) command=(env FSFM="${command[0]}" SOURCE="$source_tree" RANKS="$source_tree/tests/support/ranks.sh"
+        bash "$source_tree/tests/emulation/test_${name#script.}.sh") ;;
+    esac
     { (cd "$work" && exec env FSFM_TEST_DEVICE=cuda FSFM_CUDA_PLUGIN="$plugin" FSFM_TEST_PRECISION="$precision" \
         FSFM_TEST_ONLY="$only" CMOCKA_TEST_ABORT=1 FSFM_EMULATION_ORDER="$order" FSFM_EMULATION_SEED="${seed:-1}" \
         FSFM_EMULATION_LAZY=$lazy FSFM_EMULATION_PROTECT=$protect FSFM_NCCL_LIBRARY="$nccl_library" \
@@ -147,7 +151,7 @@ variant_of() { # MODE
 # The line that says what was found.
 reason() { # OUTPUT
     local line
-    line=$(grep -m1 -oE 'emulated device: .*' "$1") || line=$(grep -m1 -oE '(got .*, want|.* differs from|.*other bits|[a-z_]+: cublasLt|cuda:[0-9] \(.*\): |.*, FAIL ).*' "$1") ||
+    line=$(grep -m1 -oE 'emulated device: .*' "$1") || line=$(grep -m1 -oE '(got .*, want|.* differs from|.*other bits|[a-z_]+: cublasLt|cuda:[0-9] \(.*\): |.*, FAIL |FAIL: ).*' "$1") ||
         line=$(grep -m1 -E '^\[ +(ERROR|LINE) ' "$1") || line=$(tail -n 1 "$1")
     line=${line#emulated device: } line=${line//"$source_tree/"/}
     # shellcheck disable=SC2001 # not a plain text

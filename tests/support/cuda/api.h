@@ -18,6 +18,10 @@ struct Entry {
 /* Returns error, and keeps it for cudaGetLastError. */
 cudaError_t give(cudaError_t error);
 
+/* The thread's device, as the process counts them, and which of the machine's GPUs that is. */
+int current_device();
+int current_gpu();
+
 /* Whether all bytes from address are memory of the host that the device can copy from and to by itself. */
 bool is_pinned(const void *address, size_t bytes);
 

@@ -22,6 +22,15 @@ static void note_wait(const char *how)
     fclose(file);
 }
 
+static void note_use()
+{
+    if (settings().used == nullptr) return;
+    FILE *file = fopen(settings().used, "a");
+    if (file == nullptr) fail("%s cannot be written", settings().used);
+    fprintf(file, "%d\n", current_gpu());
+    fclose(file);
+}
+
 static bool is_capturing(const Stream *stream)
 {
     return stream != nullptr && stream->capture != nullptr;
@@ -48,7 +57,9 @@ extern "C" {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
     const Entry entry;
-    *stream = reinterpret_cast<cudaStream_t>(stream_create((flags & cudaStreamNonBlocking) == 0));
+    note_use();
+    *stream =
+        reinterpret_cast<cudaStream_t>(stream_create(current_device(), (flags & cudaStreamNonBlocking) == 0));
     return cudaSuccess;
 }
 
@@ -259,6 +270,7 @@ void emulated_submit(cudaStream_t stream, void (*work)(void *), void *context, s
 {
     const Entry entry;
     const auto copied = copy_of(context, context_bytes);
+    check_device(stream, current_device());
     submit(stream, [=] {
         const DeviceAccess access;
         work(copied->data());
@@ -270,6 +282,7 @@ void emulated_submit_when(cudaStream_t stream, bool (*is_ready)(const void *), v
 {
     const Entry entry;
     const auto copied = copy_of(context, context_bytes);
+    check_device(stream, current_device());
     submit(
         stream,
         [=] {

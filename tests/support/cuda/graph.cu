@@ -72,7 +72,7 @@ void graph_run(const Graph *graph, Stream *stream)
     std::vector<std::shared_ptr<Mark>> marks((size_t)graph->marks);
     for (auto &mark : marks) mark = std::make_shared<Mark>();
     for (const Node &node : graph->nodes) {
-        while ((size_t)node.lane >= lanes.size()) lanes.push_back(stream_create(false));
+        while ((size_t)node.lane >= lanes.size()) lanes.push_back(stream_create(stream->device, false));
         enqueue(lanes[(size_t)node.lane],
                 Work{node.run, node.marks < 0 ? nullptr : marks[(size_t)node.marks],
                      node.awaits < 0 ? nullptr : marks[(size_t)node.awaits], node.is_ready});

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "api.h"
 #include "launch.h"
 #include "machine.h"
 #include "memory.h"
@@ -89,6 +90,7 @@ void launch(const char *name, const void *kernel, dim3 grid, dim3 threads, size_
     const std::lock_guard<std::recursive_mutex> lock(device_lock);
     const std::shared_ptr<const Call> kept(call);
     check_launch(name, kernel, grid, threads, shared_bytes, site);
+    check_device(stream, current_device());
     submit(stream, [=] { run_grid(name, kernel, grid, threads, shared_bytes, kept.get()); });
 }
 

@@ -34,7 +34,8 @@ static bool read_flag(const char *variable)
 
 static Settings read_settings()
 {
-    const char *seed = getenv("FSFM_EMULATION_SEED"), *shared = getenv("FSFM_EMULATION_SHARED");
+    const char *seed = getenv("FSFM_EMULATION_SEED"), *shared = getenv("FSFM_EMULATION_SHARED"),
+               *mib = getenv("FSFM_EMULATION_MIB");
     Settings read = {};
     read.order = read_order();
     read.seed = seed == nullptr ? 0 : strtoull(seed, nullptr, 0);
@@ -44,6 +45,8 @@ static Settings read_settings()
     read.shared_bytes = shared == nullptr ? (int)most_shared_bytes : atoi(shared);
     read.waits = getenv("FSFM_EMULATION_WAITS");
     read.counts = getenv("FSFM_EMULATION_COUNT");
+    read.used = getenv("FSFM_EMULATION_USED");
+    read.said_bytes = mib == nullptr ? 0 : strtoull(mib, nullptr, 10) << 20;
     return read;
 }
 

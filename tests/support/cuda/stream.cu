@@ -22,9 +22,10 @@ double now_ms()
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-Stream *stream_create(bool is_blocking)
+Stream *stream_create(int device, bool is_blocking)
 {
     streams.push_back(std::make_unique<Stream>());
+    streams.back()->device = device;
     streams.back()->is_blocking = is_blocking;
     return streams.back().get();
 }
@@ -36,6 +37,13 @@ Stream *stream_of(cudaStream_t handle)
         if (reinterpret_cast<cudaStream_t>(stream.get()) == handle && !stream->is_destroyed)
             return stream.get();
     fail("%p is not a stream", (void *)handle);
+}
+
+void check_device(cudaStream_t handle, int device)
+{
+    const Stream *stream = stream_of(handle);
+    if (stream != nullptr && stream->device != device)
+        fail("a stream of device %d, while device %d is the thread's", stream->device, device);
 }
 
 static bool can_go_on(const Stream &stream)

@@ -34,6 +34,7 @@ struct Graph;
 
 struct Stream {
     std::deque<Work> queue;
+    int device;                /* of the thread that made it */
     bool is_blocking;          /* ordered with the default stream */
     bool is_destroyed = false; /* by its owner; ends when its work is done */
     Graph *capture = nullptr;  /* records what is submitted */
@@ -47,7 +48,7 @@ struct Event {
     int captured_mark = 0;
 };
 
-Stream *stream_create(bool is_blocking);
+Stream *stream_create(int device, bool is_blocking);
 /* The stream ends when its work is done. */
 void stream_destroy(Stream *stream);
 /* What a handle means; NULL for the default stream. Fails for one that is not a stream. */
@@ -58,6 +59,8 @@ Event *event_of(cudaEvent_t handle);
 /* Events that this capture recorded are as if never recorded. */
 void events_forget(const Graph *graph);
 
+/* Fails where the stream is another device's: kernels and libraries run on streams of the thread's own. */
+void check_device(cudaStream_t handle, int device);
 /* Appends to the stream, or to its capture. The default stream's work runs at once, after all blocking
  * streams'. */
 void submit(cudaStream_t handle, std::function<void()> run, std::function<bool()> is_ready = {});
