@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * core/device/operations.h - the operations of a device, listed once: device.h makes its table of them, each
- * backend fills it by them, and profile.c wraps it. An operation without a struct of arguments, or one that a
- * backend or the profile lacks, does not compile. X is a macro of an operation's name. */
+ * backend fills it by them, cost.c says what they cost, profile.c and counter.c tell of them. An operation
+ * without a struct of arguments, or one that one of these lacks, does not compile. X is a macro of an
+ * operation's name. */
 #ifndef FSFM_CORE_DEVICE_OPERATIONS_H
 #define FSFM_CORE_DEVICE_OPERATIONS_H
 
@@ -46,5 +47,16 @@
     X(add_act, fsfm_act, float)    \
     X(add, float, float)           \
     X(norm_squared, float, double)
+
+/* And those that move memory, whose arguments are each their own. */
+#define FSFM_MOVES(X) \
+    X(upload)         \
+    X(download)       \
+    X(start_read)     \
+    X(finish_read)    \
+    X(copy)           \
+    X(zero)           \
+    X(set_matrix)     \
+    X(get_matrix)
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A profile passes operations on with their results and counts them; the peaks are rates. */
+ * A profile passes operations on with their results and counts them, a counter just tells of them; the peaks
+ * are rates. */
 #include <math.h>
 #include <string.h>
 
+#include "core/device/counter.h"
 #include "core/device/profile.h"
 #include "tests/support/device_case.h"
 
@@ -104,6 +106,42 @@ static void test_backward_counts_what_is_wanted(void **state)
     case_end(&c);
 }
 
+static void keep(void *context, const fsfm_counted *counted)
+{
+    *(fsfm_counted *)context = *counted;
+}
+
+/* The counter's table is whole, too; it tells of what it is given, and gives addresses of its own. */
+static void test_counter(void **state)
+{
+    (void)state;
+    fsfm_counter counter;
+    fsfm_counted last = {.op = FSFM_OPS};
+    fsfm_error err;
+    void *entries[sizeof(fsfm_device_ops) / sizeof(void *)], *a = NULL, *b = NULL;
+    fsfm_counter_init(&counter, FSFM_PRECISION_BF16, 80000000000, keep, &last);
+    fsfm_device *dev = fsfm_counter_device(&counter);
+    memcpy(entries, dev->ops, sizeof entries);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        if (!entries[i]) fail_msg("operation %zu of the table is missing", i);
+    assert_true(dev->act_bytes == 2 && dev->whole->act_bytes == 4 && dev->memory_bytes == 80000000000);
+    assert_ok(dev->ops->alloc(dev, 100, &a, &err), &err);
+    assert_ok(dev->ops->alloc(dev, 100, &b, &err), &err);
+    assert_true(a && (char *)b >= (char *)a + 100);
+    const fsfm_linear_args args = {.N = N, .Cin = CIN, .Cout = COUT, .x = a, .weight = b, .out = a};
+    assert_ok(dev->whole->ops->linear(dev->whole, &args, &err), &err);
+    assert_true(last.op == FSFM_OP_linear && last.is_whole && last.args == &args);
+    assert_true(last.cost.flop == 2.0 * N * CIN * COUT &&
+                last.cost.bytes == 4.0 * (N * CIN + CIN * COUT + N * COUT));
+    float zeros[2] = {1, 1};
+    assert_ok(dev->ops->download(dev, zeros, a, sizeof zeros, &err), &err);
+    assert_true(zeros[0] == 0 && zeros[1] == 0 && last.op == FSFM_OP_download && !last.is_whole);
+    dev->ops->free(dev, a);
+    fsfm_counter_init(&counter, FSFM_PRECISION_FP32, 0, NULL, NULL);
+    assert_true(dev->whole == dev && dev->act_bytes == 4);
+    assert_ok(dev->ops->linear(dev, &args, &err), &err);
+}
+
 /* The best shape counts. Rates are above a pocket calculator's and below what one machine can have. */
 static void test_peaks(void **state)
 {
@@ -126,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_whole_table),
         cmocka_unit_test(test_passes_on),
         cmocka_unit_test(test_backward_counts_what_is_wanted),
+        cmocka_unit_test(test_counter),
         cmocka_unit_test(test_peaks),
     };
     return case_skips() ? 77 : cmocka_run_group_tests_name("profile", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tests/emulation/operations.c - a call of each operation at shapes of ViT-B/16 and of its decoders, few
- * images. It prints "OPERATION BYTES" by the formulas of core/device/profile.c: bytes.sh holds the bytes that
+ * images. It prints "OPERATION BYTES" by the formulas of core/device/cost.c: bytes.sh holds the bytes that
  * kernels are counted to move against them, mutants.sh lets the checker look at the kernels. What comes out
  * is for other tests to judge; only whether it is a number is looked at here. */
 #include <math.h>
