@@ -55,6 +55,7 @@ static fsfm_status run(fsfm_comm *comm, int argc, char **argv, fsfm_error *err)
         else
             fsfm_forecast_print_text(forecast);
     }
+    if (forecast) fsfm_forecast_free(forecast);
     free(forecast);
     free(settings);
     return st;

@@ -89,6 +89,7 @@ static fsfm_status plan_time(submission *s, fsfm_comm *comm, const fsfm_forecast
     if (!forecast) return fsfm_fail(err, FSFM_ERR_MEMORY, "no memory for a plan");
     const fsfm_status st = fsfm_forecast_make(comm, setup, log, forecast, err);
     if (st == FSFM_OK && forecast->time.is_known) *hours = forecast->time.hours;
+    fsfm_forecast_free(forecast);
     free(forecast);
     return st;
 }

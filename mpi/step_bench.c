@@ -22,6 +22,7 @@ typedef struct {
     uint8_t *images;       /* (local_batch, size, size, 3) */
     uint8_t *masks;        /* (3, local_batch, L): mask, region, target mask */
     fsfm_learner_totals totals;
+    fsfm_work_list work; /* of a micro-batch */
 } bench;
 
 /* Noise: what is in an image does not change how long it takes. */
@@ -146,13 +147,9 @@ static fsfm_status time_step(bench *b, double *seconds, fsfm_error *err)
 static fsfm_status measure_peaks(bench *b, fsfm_device_peaks *best, fsfm_error *err)
 {
     fsfm_train *train = &b->train;
-    const fsfm_work_setup setup = {.options = train->job->model,
-                                   .kept = train->data.feed.patches - train->data.feed.budget,
-                                   .B = train->micro_batch,
-                                   .precision = b->dev->precision};
     fsfm_product_shape shapes[LARGEST_SHAPES];
     fsfm_device_peaks peaks = {0};
-    const int count = fsfm_flops_largest(&setup, shapes, LARGEST_SHAPES);
+    const int count = fsfm_flops_largest(&b->work, shapes, LARGEST_SHAPES);
     fsfm_comm_barrier(train->comm);
     const fsfm_status st = fsfm_device_measure_peaks(b->dev, shapes, count, &peaks, err);
     FSFM_TRY(fsfm_comm_agree(train->comm, st, err));
@@ -161,6 +158,17 @@ static fsfm_status measure_peaks(bench *b, fsfm_device_peaks *best, fsfm_error *
     best->gemm_gflops = fmax(best->gemm_gflops, both[0]);
     best->memory_gb_s = fmax(best->memory_gb_s, both[1]);
     return FSFM_OK;
+}
+
+static fsfm_status list_work(bench *b, fsfm_error *err)
+{
+    const fsfm_train *train = &b->train;
+    const fsfm_work_setup setup = {.options = train->job->model,
+                                   .kept = train->data.feed.patches - train->data.feed.budget,
+                                   .B = train->micro_batch,
+                                   .recompute = train->job->train->recompute,
+                                   .precision = b->dev->precision};
+    return fsfm_comm_agree(train->comm, fsfm_work_list_make(&setup, &b->work, err), err);
 }
 
 static void describe(const bench *b, fsfm_step_bench *out)
@@ -174,11 +182,8 @@ static void describe(const bench *b, fsfm_step_bench *out)
     memcpy(out->device, b->dev->name, sizeof out->device);
     memcpy(out->slow_products, b->dev->slow_products, sizeof out->slow_products);
     out->precision = b->dev->precision;
-    const fsfm_work_setup setup = {.options = train->job->model,
-                                   .kept = out->kept,
-                                   .B = train->micro_batch,
-                                   .precision = out->precision};
-    out->flops = fsfm_flops_count(&setup);
+    out->flops = fsfm_flops_count(&b->work);
+    out->sums = fsfm_roofline_sums(&b->work);
 }
 
 static fsfm_status keep_profile(const bench *b, fsfm_step_bench *out, fsfm_error *err)
@@ -225,6 +230,7 @@ static fsfm_status time_sums(bench *b, fsfm_step_bench *out, fsfm_error *err)
 static fsfm_status measure(bench *b, fsfm_step_bench *out, fsfm_error *err)
 {
     const int64_t steps = b->setup->steps;
+    FSFM_TRY(list_work(b, err));
     describe(b, out);
     out->step_s = calloc((size_t)steps, sizeof *out->step_s);
     fsfm_status st =
@@ -255,6 +261,7 @@ fsfm_status fsfm_step_bench_run(fsfm_comm *comm, const fsfm_step_bench_setup *se
     if (b->dev) b->train.dev = b->dev; /* to be closed; the profile has none of its own */
     fsfm_train_close(&b->train);
     fsfm_profile_close(&b->profile);
+    fsfm_work_list_free(&b->work);
     free(b->images);
     free(b->masks);
 done:

@@ -6,6 +6,7 @@
 
 #include "core/device/profile.h"
 #include "core/model/flops.h"
+#include "core/model/roofline.h"
 #include "mpi/comm.h"
 #include "mpi/train_loop.h"
 
@@ -26,6 +27,7 @@ typedef struct {
     char slow_products[128];  /* fsfm_device's, of rank 0 */
     fsfm_precision precision; /* what is computed in, which may not be what was asked for */
     fsfm_flops flops;         /* an image */
+    fsfm_work_sums sums;      /* of a micro-batch */
     fsfm_device_peaks peaks;  /* of all ranks together: measured around every step, the best counts */
     uint64_t peak_rss_bytes;  /* of the rank that has most, without what measuring the peaks took */
     double *step_s;           /* (steps), owned */

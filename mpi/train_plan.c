@@ -270,10 +270,6 @@ static void describe(const fsfm_train *train, fsfm_train_plan *out)
 {
     const fsfm_train_options *o = train->job->train;
     out->kept = train->data.feed.patches - train->data.feed.budget;
-    const fsfm_work_setup flops = {.options = train->job->model,
-                                   .kept = out->kept,
-                                   .B = train->micro_batch,
-                                   .precision = train->dev->precision};
     const double warmup = train->job->model->warmup_epochs * (double)train->steps_per_epoch;
     out->precision = train->dev->precision;
     out->processors = fsfm_processors_available();
@@ -292,7 +288,6 @@ static void describe(const fsfm_train *train, fsfm_train_plan *out)
     out->steps = train->end_step;
     out->dropped = train->data.samples - train->steps_per_epoch * o->global_batch;
     out->lr_peak = train->job->model->blr * (double)o->global_batch / 256.0;
-    out->flops = fsfm_flops_count(&flops);
     out->machine_bytes = fsfm_environment_memory_bytes();
 }
 

@@ -4,7 +4,6 @@
 #ifndef FSFM_MPI_TRAIN_PLAN_H
 #define FSFM_MPI_TRAIN_PLAN_H
 
-#include "core/model/flops.h"
 #include "mpi/train_loop.h"
 
 /* Where the memory of a rank goes. */
@@ -54,7 +53,6 @@ typedef struct {
     int64_t parameters;         /* trained numbers */
     int64_t encoder_parameters; /* of them */
     int64_t target_parameters;  /* of a target with weights of its own, else 0 */
-    fsfm_flops flops;           /* an image */
     uint64_t checkpoint_bytes;
     int64_t checkpoints_kept;       /* files at the moment of most, with the one being written */
     fsfm_rank_memory first, others; /* rank 0, and each other rank */

@@ -14,45 +14,23 @@ static bool is_same(const fsfm_product_shape *a, const fsfm_product_shape *b)
            a->b_transposed == b->b_transposed;
 }
 
-double fsfm_work_flop(const fsfm_work *work, int64_t B)
+fsfm_flops fsfm_flops_count(const fsfm_work_list *list)
 {
-    const fsfm_product_shape *s = &work->shape;
-    if (work->kind == FSFM_WORK_PRODUCT) return 2.0 * (double)s->M * (double)s->N * (double)s->K;
-    if (work->kind == FSFM_WORK_ROWS) return 0.0;
-    const double flop = 4.0 * (double)B * (double)work->queries * (double)work->keys * (double)work->C;
-    return work->pass == FSFM_PASS_DX ? 2.0 * flop : flop;
-}
-
-typedef struct {
-    fsfm_flops flops;
-    int64_t B;
-} counter;
-
-static void count(void *context, const fsfm_work *work)
-{
-    counter *c = context;
-    const double flop = fsfm_work_flop(work, c->B);
-    if (work->pass == FSFM_PASS_AGAIN) return;
-    c->flops.part[work->part] += flop;
-    if (work->part == FSFM_PART_TARGET)
-        c->flops.target += flop;
-    else if (work->pass == FSFM_PASS_FORWARD)
-        c->flops.online_forward += flop;
-    else
-        c->flops.online_backward += flop;
-}
-
-fsfm_flops fsfm_flops_count(const fsfm_work_setup *setup)
-{
-    const double B = (double)setup->B;
-    counter c = {.B = setup->B};
-    fsfm_work_walk(setup, count, &c);
-    for (int p = 0; p < FSFM_PARTS; p++) c.flops.part[p] /= B;
-    c.flops.online_forward /= B;
-    c.flops.online_backward /= B;
-    c.flops.target /= B;
-    c.flops.step = c.flops.online_forward + c.flops.online_backward + c.flops.target;
-    return c.flops;
+    fsfm_flops out = {0};
+    for (int64_t i = 0; i < list->count; i++) {
+        const fsfm_work *work = &list->items[i];
+        const double flop = work->flop / (double)list->B;
+        if (work->pass == FSFM_PASS_AGAIN || work->part >= FSFM_PARTS) continue;
+        out.part[work->part] += flop;
+        if (work->part == FSFM_PART_TARGET)
+            out.target += flop;
+        else if (work->pass == FSFM_PASS_FORWARD)
+            out.online_forward += flop;
+        else
+            out.online_backward += flop;
+        out.step += flop;
+    }
+    return out;
 }
 
 typedef struct {
@@ -60,22 +38,21 @@ typedef struct {
     int count;
 } collection;
 
-static void collect(void *context, const fsfm_work *work)
+static void collect(collection *c, const fsfm_work *work)
 {
-    collection *c = context;
     int i = 0;
     if (work->kind != FSFM_WORK_PRODUCT || work->pass == FSFM_PASS_AGAIN || work->is_whole) return;
     while (i < c->count && !is_same(&c->shapes[i].shape, &work->shape)) i++;
     FSFM_ASSERT(i < SHAPES_MAX);
     if (i == c->count) c->shapes[c->count++] = (weighted_shape){work->shape, 0.0};
-    c->shapes[i].flop += fsfm_work_flop(work, 0);
+    c->shapes[i].flop += work->flop;
 }
 
-int fsfm_flops_largest(const fsfm_work_setup *setup, fsfm_product_shape *out, int max)
+int fsfm_flops_largest(const fsfm_work_list *list, fsfm_product_shape *out, int max)
 {
     collection c = {.count = 0};
     int found = 0;
-    fsfm_work_walk(setup, collect, &c);
+    for (int64_t i = 0; i < list->count; i++) collect(&c, &list->items[i]);
     for (; found < max && found < c.count; found++) {
         int best = 0;
         for (int i = 1; i < c.count; i++)

@@ -22,13 +22,10 @@ typedef struct {
     double part[FSFM_PARTS]; /* the same by part: forward and backward */
 } fsfm_flops;
 
-/* FLOP of one piece of a micro-batch of B images; 0 for rows. */
-double fsfm_work_flop(const fsfm_work *work, int64_t B);
-
-fsfm_flops fsfm_flops_count(const fsfm_work_setup *setup);
-/* The shapes of one micro-batch's products in setup's precision whose sum over the step is largest, the
- * largest first; returns how many: max, or all there are. Attention's products are not among them. */
-int fsfm_flops_largest(const fsfm_work_setup *setup, fsfm_product_shape *out, int max);
+fsfm_flops fsfm_flops_count(const fsfm_work_list *list);
+/* The shapes of one micro-batch's products in its precision whose sum over the step is largest, the largest
+ * first; returns how many: max, or all there are. Attention's products are not among them. */
+int fsfm_flops_largest(const fsfm_work_list *list, fsfm_product_shape *out, int max);
 
 #ifdef __cplusplus
 }

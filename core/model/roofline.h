@@ -13,50 +13,48 @@ extern "C" {
 /* What a device reaches, a second; not its peaks. */
 typedef struct {
     double product_flop, attention_flop;
-    double whole_flop;      /* of products that are computed in fp32 in bf16 */
+    double whole_flop;      /* of products in fp32; in fp32 the same as product_flop */
     double bytes;           /* of products and attention */
-    double rows_bytes;      /* of norms, residuals, GELU */
-    double optimizer_bytes; /* of clipping, AdamW, EMA */
-    double act_bytes;       /* size of an activation: 2 in bf16, 4 in fp32 */
+    double rows_bytes;      /* of norms, GELU, sums, tokens, losses */
+    double optimizer_bytes; /* of zeroes, clipping, AdamW, EMA */
 } fsfm_rates;
 
 typedef struct {
     double products_s, attention_s, rows_s;
 } fsfm_work_time;
 
-/* Of one micro-batch. */
+/* Of one micro-batch, and of what comes once a step. */
 typedef struct {
     fsfm_work_time part[FSFM_PARTS];
     double forward_s, backward_s, target_s; /* of the online network, and of the target */
     double encoder_backward_s;              /* the last part of backward */
-    double total_s;
+    double total_s;                         /* of the micro-batch */
+    double optimizer_s;
 } fsfm_roofline;
 
-fsfm_roofline fsfm_roofline_time(const fsfm_work_setup *setup, const fsfm_rates *rates);
-/* The norm of online gradients, AdamW and the moving average of target parameters. */
-double fsfm_roofline_optimizer_s(int64_t online, int64_t target, const fsfm_rates *rates);
+fsfm_roofline fsfm_roofline_time(const fsfm_work_list *list, const fsfm_rates *rates);
 
 /* One product of a micro-batch: count times the same shape in one part under one name. */
 typedef struct {
     fsfm_part part;
     fsfm_pass pass;
-    const char *name;
+    const char *name; /* the list's */
     fsfm_product_shape shape;
     int64_t count;
     double seconds; /* of all of them */
     bool is_bound_by_bytes;
 } fsfm_product_time;
 enum { FSFM_PRODUCTS_MAX = 192 };
-/* In the order of the walk; returns how many. */
-int fsfm_roofline_products(const fsfm_work_setup *setup, const fsfm_rates *rates,
+/* In the order of the list; returns how many. */
+int fsfm_roofline_products(const fsfm_work_list *list, const fsfm_rates *rates,
                            fsfm_product_time out[FSFM_PRODUCTS_MAX]);
 
-/* What the rates divide: with it, a measured time gives a rate. Of one micro-batch. */
+/* What the rates divide: with it, a measured time gives a rate. Of one micro-batch; optimizer_bytes of a
+ * step. */
 typedef struct {
-    double product_flop, attention_flop, rows_bytes;
+    double product_flop, attention_flop, rows_bytes, optimizer_bytes;
 } fsfm_work_sums;
-fsfm_work_sums fsfm_roofline_sums(const fsfm_work_setup *setup, double act_bytes);
-double fsfm_roofline_optimizer_bytes(int64_t online, int64_t target);
+fsfm_work_sums fsfm_roofline_sums(const fsfm_work_list *list);
 
 #ifdef __cplusplus
 }

@@ -23,7 +23,6 @@ fsfm_status fsfm_bench_checkpoint_rate(const char *preset, const char *dir, doub
 /* bench_machine.c: --write-machine. Adds what a step with a profile (steps of step_s seconds in the median)
  * and a checkpoint reached to the file at path. */
 FSFM_MUST_USE
-fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const fsfm_train_job *job,
-                                     const fsfm_step_bench *seen, int64_t steps, double step_s,
-                                     fsfm_error *err);
+fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const fsfm_step_bench *seen,
+                                     int64_t steps, double step_s, fsfm_error *err);
 #endif

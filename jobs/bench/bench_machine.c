@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/base/median.h"
-#include "core/model/parameters.h"
 #include "jobs/bench/bench.h"
 #include "jobs/bench/bench_report.h"
 #include "jobs/machine/local_machine.h"
@@ -39,35 +38,14 @@ static kind_times sort_times(const fsfm_step_bench *seen, int64_t steps)
     return t;
 }
 
-/* Parameters that are trained, and those of a target with weights of its own. */
-static fsfm_status count_parameters(const fsfm_model_options *o, int64_t *online, int64_t *target,
-                                    fsfm_error *err)
-{
-    fsfm_parameters parameters;
-    const bool has_target = o->id_loss != FSFM_ID_NONE && o->target_update != FSFM_TARGET_SHARED;
-    FSFM_TRY(fsfm_parameters_list(o, &parameters, err));
-    *online = parameters.total_elements;
-    *target = has_target ? parameters.trunk_elements : 0;
-    fsfm_parameters_free(&parameters);
-    return FSFM_OK;
-}
-
 /* Rates by the very counts that a plan divides by them. The profile's times are of the mean step; what is
  * kept is of the median one. */
-static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *job, int64_t steps,
-                            double step_s, fsfm_local_step *out, fsfm_error *err)
+static void describe(const fsfm_step_bench *seen, int64_t steps, double step_s, fsfm_local_step *out)
 {
-    const fsfm_work_setup work = {.options = job->model,
-                                  .kept = seen->kept,
-                                  .B = seen->micro_batch,
-                                  .recomputes_blocks = job->train->recompute == FSFM_RECOMPUTE_BLOCK,
-                                  .precision = seen->precision};
-    const fsfm_work_sums sums = fsfm_roofline_sums(&work, seen->precision == FSFM_PRECISION_BF16 ? 2.0 : 4.0);
+    const fsfm_work_sums sums = seen->sums;
     const double micros = (double)(seen->local_batch / seen->micro_batch), ranks = seen->ranks;
     const kind_times t = sort_times(seen, steps);
-    int64_t online = 0, target = 0;
     double mean_s = 0;
-    FSFM_TRY(count_parameters(job->model, &online, &target, err));
     for (int64_t s = 0; s < steps; s++) mean_s += seen->step_s[s] / (double)steps;
     const double giga = 1e-9 * mean_s / step_s;
     /* What operations leave of the median step is the sum over ranks, as far as it shows, and what is
@@ -85,16 +63,14 @@ static fsfm_status describe(const fsfm_step_bench *seen, const fsfm_train_job *j
     out->gemm_gflops = giga * micros * sums.product_flop / t.products;
     out->attention_gflops = giga * micros * sums.attention_flop / t.attention;
     out->rows_gb_s = giga * micros * sums.rows_bytes / t.rows;
-    out->optimizer_gb_s = giga * fsfm_roofline_optimizer_bytes(online, target) / t.optimizer;
+    out->optimizer_gb_s = giga * sums.optimizer_bytes / t.optimizer;
     out->other_share = fmax(1e-6, (rest_s - sum_s) / (step_s - sum_s));
     if (sum_s > 0)
         out->sum_gb_s = 1e-9 * fsfm_exchange_ring_bytes(seen->ranks, (double)seen->sum_bytes) / sum_s;
-    return FSFM_OK;
 }
 
-fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const fsfm_train_job *job,
-                                     const fsfm_step_bench *seen, int64_t steps, double step_s,
-                                     fsfm_error *err)
+fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const fsfm_step_bench *seen,
+                                     int64_t steps, double step_s, fsfm_error *err)
 {
     fsfm_local_machine machine;
     fsfm_local_step step = {.ranks = 0};
@@ -102,7 +78,7 @@ fsfm_status fsfm_bench_write_machine(const char *path, const char *preset, const
     snprintf(step.preset, sizeof step.preset, "%s", preset);
     snprintf(step.precision, sizeof step.precision, "%s", fsfm_precision_name(seen->precision));
     snprintf(step.device, sizeof step.device, "%s", seen->device);
-    FSFM_TRY(describe(seen, job, steps, step_s, &step, err));
+    describe(seen, steps, step_s, &step);
     fsfm_local_machine_put(&machine, &step);
     FSFM_TRY(fsfm_bench_checkpoint_rate(preset, NULL, &machine.checkpoint_mb_s, err));
     return fsfm_local_machine_write(&machine, err);

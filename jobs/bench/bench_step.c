@@ -192,10 +192,8 @@ static fsfm_status measure(fsfm_comm *comm, result *r, fsfm_error *err)
 
 static fsfm_status write_machine(const result *r, fsfm_error *err)
 {
-    const fsfm_train_job job = fsfm_settings_job(r->settings);
     if (!r->machine_file) return FSFM_OK;
-    return fsfm_bench_write_machine(r->machine_file, r->preset, &job, &r->seen, r->steps, r->step_median_s,
-                                    err);
+    return fsfm_bench_write_machine(r->machine_file, r->preset, &r->seen, r->steps, r->step_median_s, err);
 }
 
 static fsfm_status run(fsfm_comm *comm, int argc, char **argv, fsfm_error *err)

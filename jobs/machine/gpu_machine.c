@@ -54,7 +54,7 @@ fsfm_status fsfm_gpu_machine_read(const char *name, fsfm_gpu_machine *out, fsfm_
 fsfm_rates fsfm_gpu_machine_rates(const fsfm_gpu_machine *machine, fsfm_precision precision)
 {
     const bool is_bf16 = precision == FSFM_PRECISION_BF16;
-    fsfm_rates r = {.act_bytes = is_bf16 ? 2.0 : 4.0};
+    fsfm_rates r = {.bytes = 0};
     r.whole_flop = 1e12 * machine->gemm_share * machine->fp32_tflops;
     r.product_flop = is_bf16 ? 1e12 * machine->gemm_share * machine->bf16_tflops : r.whole_flop;
     r.attention_flop = 1e12 * machine->attention_tflops;

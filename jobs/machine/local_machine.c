@@ -164,6 +164,5 @@ fsfm_rates fsfm_local_step_rates(const fsfm_local_step *step, double threads)
         .bytes = INFINITY, /* the rates that were reached have it in them */
         .rows_bytes = scale * step->rows_gb_s,
         .optimizer_bytes = scale * step->optimizer_gb_s,
-        .act_bytes = strcmp(step->precision, "bf16") == 0 ? 2.0 : 4.0,
     };
 }

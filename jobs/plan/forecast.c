@@ -17,18 +17,30 @@ void fsfm_forecast_warn(fsfm_forecast *forecast, const char *fmt, ...)
     va_end(args);
 }
 
-fsfm_work_setup fsfm_forecast_work(const fsfm_forecast *f)
+static fsfm_work_setup work_setup(const fsfm_forecast *f, fsfm_precision precision)
 {
     return (fsfm_work_setup){.options = &f->settings->model,
                              .kept = f->plan.kept,
                              .B = f->micro_batch,
-                             .recomputes_blocks = f->settings->train.recompute == FSFM_RECOMPUTE_BLOCK,
-                             .precision = f->precision};
+                             .recompute = f->settings->train.recompute,
+                             .precision = precision};
+}
+
+fsfm_status fsfm_forecast_list_work(const fsfm_forecast *f, fsfm_precision precision, fsfm_work_list *out,
+                                    fsfm_error *err)
+{
+    const fsfm_work_setup setup = work_setup(f, precision);
+    return fsfm_work_list_make(&setup, out, err);
+}
+
+void fsfm_forecast_free(fsfm_forecast *forecast)
+{
+    fsfm_work_list_free(&forecast->work);
 }
 
 static fsfm_gpu_memory_setup gpu_memory_setup(const fsfm_forecast *f)
 {
-    return (fsfm_gpu_memory_setup){.work = fsfm_forecast_work(f),
+    return (fsfm_gpu_memory_setup){.work = work_setup(f, f->precision),
                                    .online = f->plan.parameters,
                                    .target = f->plan.target_parameters,
                                    .precision = f->precision,
@@ -74,7 +86,7 @@ static void add_up(fsfm_forecast *f, double step_scale)
     const int64_t first = f->plan.keeps_features && f->plan.steps > f->plan.steps_per_epoch
                               ? f->plan.steps_per_epoch
                               : f->plan.steps;
-    const double computed_s = t->micro.total_s * micros + t->optimizer_s;
+    const double computed_s = t->micro.total_s * micros + t->micro.optimizer_s;
     t->other_s += computed_s * (step_scale - 1.0);
     t->step_s = computed_s + t->exchange_exposed_s + t->other_s;
     t->later_step_s = t->step_s - t->micro.target_s * micros * step_scale;
@@ -82,14 +94,6 @@ static void add_up(fsfm_forecast *f, double step_scale)
     add_up_scaling(f, step_scale);
     t->hours = (t->step_s * (double)first + t->later_step_s * (double)(f->plan.steps - first)) / 3600.0;
     t->is_known = true;
-}
-
-static void start_time(fsfm_forecast *f)
-{
-    const fsfm_work_setup work = fsfm_forecast_work(f);
-    f->time.micro = fsfm_roofline_time(&work, &f->time.rates);
-    f->time.optimizer_s =
-        fsfm_roofline_optimizer_s(f->plan.parameters, f->plan.target_parameters, &f->time.rates);
 }
 
 /* Gradients are floats. In `exact` nothing hides them, as the sum begins when every slice is there. */
@@ -108,7 +112,7 @@ static void forecast_gpu_time(fsfm_forecast *f)
     const double late_share = (double)f->plan.encoder_parameters / (double)f->plan.parameters;
     const bool is_exact = o->reduction == FSFM_REDUCTION_EXACT;
     t->rates = fsfm_gpu_machine_rates(&f->gpu, f->precision);
-    start_time(f);
+    t->micro = fsfm_roofline_time(&f->work, &t->rates);
     t->exchange = fsfm_exchange_time_model(&exchange);
     t->exchange_exposed_s =
         fsfm_exchange_exposed_s(&t->exchange, is_exact ? 0.0 : t->micro.encoder_backward_s, late_share);
@@ -138,7 +142,7 @@ static void forecast_local_time(fsfm_forecast *f)
         f->checkpoint_s = (double)f->plan.checkpoint_bytes / (1e6 * f->local.checkpoint_mb_s);
     if (!f->measured) return;
     t->rates = fsfm_local_step_rates(f->measured, f->plan.threads / crowd);
-    start_time(f);
+    t->micro = fsfm_roofline_time(&f->work, &t->rates);
     const double bytes = 4.0 * (double)f->plan.parameters;
     const fsfm_exchange_setup exchange = {.ranks = f->plan.ranks,
                                           .ranks_per_node = f->plan.ranks,
@@ -170,12 +174,12 @@ fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup
     out->largest_micro_batch = out->plan.largest_micro_batch;
     out->disk_bytes = (double)out->plan.checkpoint_bytes * (double)out->plan.checkpoints_kept;
     if (out->has_gpu) choose_gpu_batch(out);
-    const fsfm_work_setup work = fsfm_forecast_work(out);
-    out->flops = fsfm_flops_count(&work);
+    st = fsfm_forecast_list_work(out, out->precision, &out->work, err);
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    out->flops = fsfm_flops_count(&out->work);
     if (out->has_gpu)
         forecast_gpu_time(out);
     else
         forecast_local_time(out);
-    fsfm_forecast_add_warnings(out);
-    return FSFM_OK;
+    return fsfm_comm_agree(comm, fsfm_forecast_add_warnings(out, err), err);
 }

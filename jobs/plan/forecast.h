@@ -3,6 +3,7 @@
 #ifndef FSFM_JOBS_PLAN_FORECAST_H
 #define FSFM_JOBS_PLAN_FORECAST_H
 
+#include "core/model/flops.h"
 #include "core/model/gpu_memory.h"
 #include "core/model/roofline.h"
 #include "jobs/machine/gpu_machine.h"
@@ -15,8 +16,8 @@
 typedef struct {
     bool is_known;
     fsfm_rates rates;
-    fsfm_roofline micro; /* of one micro-batch */
-    double optimizer_s, exchange_exposed_s, other_s;
+    fsfm_roofline micro; /* of one micro-batch, and the optimiser */
+    double exchange_exposed_s, other_s;
     fsfm_exchange_time exchange;
     double step_s, later_step_s;  /* later: of steps whose target features are known */
     double images_per_s, hours;   /* of all ranks; of all steps of the run */
@@ -32,6 +33,7 @@ typedef struct {
     fsfm_precision precision;
     int64_t micro_batch, micro_count; /* as plan's, or what a GPU would be given */
     int64_t largest_micro_batch;      /* that fits */
+    fsfm_work_list work;              /* of a micro-batch; owned */
     fsfm_flops flops;
 
     bool has_gpu;
@@ -58,12 +60,17 @@ typedef struct {
     const char *machine_file; /* of this machine; NULL: the default place */
 } fsfm_forecast_setup;
 
-/* Collective. */
+/* Collective. The caller ends *out, zeros before, with fsfm_forecast_free(), also after a failure. */
 FSFM_MUST_USE
 fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup, fsfm_log *log,
                                fsfm_forecast *out, fsfm_error *err);
 void fsfm_forecast_warn(fsfm_forecast *forecast, const char *fmt, ...) FSFM_PRINTF(2, 3);
 /* warnings.c: what is allowed but odd. */
-void fsfm_forecast_add_warnings(fsfm_forecast *forecast);
-fsfm_work_setup fsfm_forecast_work(const fsfm_forecast *forecast);
+FSFM_MUST_USE
+fsfm_status fsfm_forecast_add_warnings(fsfm_forecast *forecast, fsfm_error *err);
+/* The pieces of a micro-batch in that precision; the caller owns *out, also after a failure. */
+FSFM_MUST_USE
+fsfm_status fsfm_forecast_list_work(const fsfm_forecast *forecast, fsfm_precision precision,
+                                    fsfm_work_list *out, fsfm_error *err);
+void fsfm_forecast_free(fsfm_forecast *forecast); /* what it owns */
 #endif

@@ -92,7 +92,7 @@ static void print_time(const fsfm_forecast *f)
            "sum");
     for (int p = 0; p < FSFM_PARTS; p++)
         print_part(fsfm_part_name((fsfm_part)p), 1e-9 * f->flops.part[p], &t->micro.part[p], ms);
-    print_plain("optimizer", t->optimizer_s);
+    print_plain("optimizer", t->micro.optimizer_s);
     print_plain("exchange", t->exchange_exposed_s);
     print_plain("between", t->other_s);
     print_plain("step", t->step_s);

@@ -80,9 +80,8 @@ static void print_part(fsfm_json *json, const fsfm_forecast *f, fsfm_part part)
 static void print_products(fsfm_json *json, const fsfm_forecast *f)
 {
     static const char *const passes[] = {"forward", "backward_input", "backward_weight", "forward_again"};
-    const fsfm_work_setup work = fsfm_forecast_work(f);
     fsfm_product_time products[FSFM_PRODUCTS_MAX];
-    const int count = fsfm_roofline_products(&work, &f->time.rates, products);
+    const int count = fsfm_roofline_products(&f->work, &f->time.rates, products);
     fsfm_json_list_begin(json, "products");
     for (int i = 0; i < count; i++) {
         const fsfm_product_time *p = &products[i];
@@ -116,7 +115,7 @@ static void print_time(fsfm_json *json, const fsfm_forecast *f)
     for (int p = 0; p < FSFM_PARTS; p++) print_part(json, f, (fsfm_part)p);
     fsfm_json_object_end(json);
     fsfm_json_real(json, "encoder_backward_ms", 1e3 * t->micro.encoder_backward_s);
-    fsfm_json_real(json, "optimizer_ms", 1e3 * t->optimizer_s);
+    fsfm_json_real(json, "optimizer_ms", 1e3 * t->micro.optimizer_s);
     fsfm_json_real(json, "exchange_inside_ms", 1e3 * t->exchange.inside_s);
     fsfm_json_real(json, "exchange_between_ms", 1e3 * t->exchange.between_s);
     fsfm_json_real(json, "exchange_ms", 1e3 * t->exchange.total_s);

@@ -82,17 +82,19 @@ static void check_local_memory(fsfm_forecast *f)
 }
 
 /* fp32 on a GPU does not use what it is best at. */
-static void check_gpu_precision(fsfm_forecast *f)
+static fsfm_status check_gpu_precision(fsfm_forecast *f, fsfm_error *err)
 {
-    fsfm_work_setup work = fsfm_forecast_work(f);
     const fsfm_rates rates = fsfm_gpu_machine_rates(&f->gpu, FSFM_PRECISION_BF16);
-    if (f->precision == FSFM_PRECISION_BF16) return;
-    const double fp32_s = fsfm_roofline_time(&work, &f->time.rates).total_s;
-    work.precision = FSFM_PRECISION_BF16;
-    const double faster = fp32_s / fsfm_roofline_time(&work, &rates).total_s;
-    fsfm_forecast_warn(
-        f, "train.precision fp32: bf16 would be about %.1f times as fast on this GPU (model, not measured)",
-        faster);
+    fsfm_work_list work;
+    if (f->precision == FSFM_PRECISION_BF16) return FSFM_OK;
+    const fsfm_status st = fsfm_forecast_list_work(f, FSFM_PRECISION_BF16, &work, err);
+    if (st == FSFM_OK)
+        fsfm_forecast_warn(f,
+                           "train.precision fp32: bf16 would be about %.1f times as fast on this GPU (model, "
+                           "not measured)",
+                           f->time.micro.total_s / fsfm_roofline_time(&work, &rates).total_s);
+    fsfm_work_list_free(&work);
+    return st;
 }
 
 static void check_time(fsfm_forecast *f)
@@ -125,15 +127,17 @@ static void check_time(fsfm_forecast *f)
                            1e-9 * t->node_read_bytes_s);
 }
 
-void fsfm_forecast_add_warnings(fsfm_forecast *f)
+fsfm_status fsfm_forecast_add_warnings(fsfm_forecast *f, fsfm_error *err)
 {
+    fsfm_status st = FSFM_OK;
     check_schedule(f);
     check_ranks(f);
     if (f->has_gpu) {
         check_gpu_memory(f);
-        check_gpu_precision(f);
+        st = check_gpu_precision(f, err);
     } else {
         check_local_memory(f);
     }
     check_time(f);
+    return st;
 }

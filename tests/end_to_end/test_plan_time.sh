@@ -19,12 +19,14 @@ refuse() { # REGEX ARGUMENTS...
     }
 }
 
-# The published figures of ViT-B/16 at batch 256, the sum over ranks, warnings.
+# ViT-B/16 at batch 256 as a separate program counted a step's kernels (tests/unit/test_roofline.c), the sum over ranks, warnings.
 b16=("$SOURCE/configs/pretrain_vit_b16.yaml" --samples 3311286)
 cluster=("${b16[@]}" --ranks 64 train.precision=bf16)
 for g in h100 a100 h200; do
     plan $g.json "${b16[@]}" --ranks 64 --gpu $g --json
-    plan $g.256 "${b16[@]}" --gpu $g --json train.global_batch=256 train.precision=bf16
+    for r in none gelu; do
+        plan $g.$r "${b16[@]}" --gpu $g --json train.global_batch=256 train.precision=bf16 train.recompute=$r
+    done
 done
 plan lone "${b16[@]}" --gpu h100 --json train.global_batch=64
 plan lone-all "${b16[@]}" --gpu h100 --json train.micro_batch=64
@@ -39,16 +41,16 @@ import json
 def load(name): return json.load(open(name))
 def near(a, b, tolerance=1e-9): assert abs(a / b - 1) <= tolerance, (a, b)
 def warned(d, text): assert any(text in w for w in d["warnings"]), d["warnings"]
-for gpu, images_per_s, step_ms in (("h100", 3800, 67.4), ("h200", 4160, 61.6)):
-    d = load(gpu + ".256")
+for case, images_per_s, step_ms in (("h100.none", 3618, 70.76), ("h100.gelu", 3494, 73.26), ("h200.gelu", 3937, 65.02)):
+    d = load(case)
     t = d["time"]
-    near(d["images_per_s"], images_per_s, 0.03)
-    near(t["step_ms"], step_ms, 0.03)
+    near(d["images_per_s"], images_per_s, 0.003)
+    near(t["step_ms"], step_ms, 0.003)
     near(sum(p["total_ms"] for p in t["parts"].values()) + t["optimizer_ms"] + t["between_ms"] + t["exchange_exposed_ms"], t["step_ms"])
     near(sum(p["ms"] for p in t["products"]), sum(p["products_ms"] for p in t["parts"].values()))
     near(d["hours"], d["steps"] * t["step_ms"] / 3.6e6)
     assert t["basis"] == "model, not measured" and d["micro_batch"] == 256 < d["largest_micro_batch"], d
-    assert d["gpu"]["fits"] and 10 < d["gpu"]["total_gb"] < 12 and d["memory"] is None, d
+    assert d["gpu"]["fits"] and 10 < d["gpu"]["total_gb"] < 16 and d["memory"] is None, d
     near(sum(d["gpu"][k + "_gb"] for k in ("activations", "target", "batch", "states")), d["gpu"]["total_gb"])
 d, a = load("h100.json"), load("a100.json")
 assert (d["nodes"], d["local_batch"], d["micro_batch"], d["precision"]) == (8, 64, 64, "fp32"), d
