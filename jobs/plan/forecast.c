@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/device/counter.h"
+#include "mpi/micro_batch.h"
+
 #define MIB 1048576.0
+enum { LARGEST_TRIED = 1 << 16 }; /* images of a micro-batch */
 
 void fsfm_forecast_warn(fsfm_forecast *forecast, const char *fmt, ...)
 {
@@ -38,31 +42,76 @@ void fsfm_forecast_free(fsfm_forecast *forecast)
     fsfm_work_list_free(&forecast->work);
 }
 
-static fsfm_gpu_memory_setup gpu_memory_setup(const fsfm_forecast *f)
+static double states_bytes(const fsfm_learner_memory *m)
 {
-    return (fsfm_gpu_memory_setup){.work = work_setup(f, f->precision),
-                                   .online = f->plan.parameters,
-                                   .target = f->plan.target_parameters,
-                                   .precision = f->precision,
-                                   .recompute = f->settings->train.recompute};
+    return (double)m->parameters + (double)m->gradients + (double)m->optimizer + (double)m->target;
 }
 
-/* train.micro_batch where a GPU computes: what is given, the slice, or the largest divisor that fits. */
-static void choose_gpu_batch(fsfm_forecast *f)
+static double all_bytes(const fsfm_learner_memory *m)
+{
+    return states_bytes(m) + (double)m->activations + (double)m->batch;
+}
+
+double fsfm_forecast_gpu_bytes(const fsfm_forecast *forecast)
+{
+    return all_bytes(&forecast->gpu_memory);
+}
+
+double fsfm_forecast_gpu_states_bytes(const fsfm_forecast *forecast)
+{
+    return states_bytes(&forecast->gpu_memory);
+}
+
+/* A rank's learner on a GPU, as the run opens it. */
+static fsfm_learner_setup gpu_learner(const fsfm_forecast *f, int64_t micro_batch)
 {
     const fsfm_train_options *o = &f->settings->train;
-    const int64_t local = f->plan.local_batch;
-    fsfm_gpu_memory_setup setup = gpu_memory_setup(f);
-    f->gpu_budget_bytes = 1e9 * (f->gpu.memory_gb - f->gpu.reserved_gb);
-    f->largest_micro_batch = fsfm_gpu_memory_largest_batch(&setup, f->gpu_budget_bytes);
-    if (o->reduction == FSFM_REDUCTION_FAST && o->micro_batch == FSFM_AUTO) {
-        f->micro_batch = local < f->largest_micro_batch ? local : f->largest_micro_batch;
-        if (f->micro_batch < 1) f->micro_batch = 1;
-        while (local % f->micro_batch) f->micro_batch--;
+    return (fsfm_learner_setup){.options = &f->settings->model,
+                                .micro_batch = micro_batch,
+                                .kept = f->plan.kept,
+                                .global_batch = o->global_batch,
+                                .local_batch = f->plan.local_batch,
+                                .recompute = o->recompute,
+                                .slices = o->reduction == FSFM_REDUCTION_EXACT ? f->micro_count : 0};
+}
+
+/* The most images at a time that take no more than budget_bytes; 0: not even one. */
+static fsfm_status find_largest(const fsfm_forecast *f, const fsfm_device *gpu, double budget_bytes,
+                                int64_t *out, fsfm_error *err)
+{
+    int64_t fits = 0, too_many = LARGEST_TRIED + 1;
+    while (too_many - fits > 1) {
+        const int64_t tried = fits + (too_many - fits) / 2;
+        fsfm_learner_setup setup = gpu_learner(f, tried);
+        fsfm_learner_memory m;
+        if (setup.local_batch < tried) setup.local_batch = setup.global_batch = tried;
+        FSFM_TRY(fsfm_learner_measure(gpu, &setup, &m, err));
+        if (all_bytes(&m) <= budget_bytes)
+            fits = tried;
+        else
+            too_many = tried;
     }
-    f->micro_count = local / f->micro_batch;
-    setup.work.B = f->micro_batch;
-    f->gpu_memory = fsfm_gpu_memory_model(&setup);
+    *out = fits;
+    return FSFM_OK;
+}
+
+/* What a GPU would be given: by the functions that the run calls, on a device of its shape. */
+static fsfm_status choose_gpu_batch(fsfm_comm *comm, fsfm_forecast *f, fsfm_error *err)
+{
+    const fsfm_train_options *o = &f->settings->train;
+    fsfm_counter counter;
+    fsfm_counter_init(&counter, f->precision, (uint64_t)(1e9 * f->gpu.memory_gb), NULL, NULL);
+    const fsfm_device *gpu = fsfm_counter_device(&counter);
+    f->gpu_budget_bytes = 1e9 * (f->gpu.memory_gb - f->gpu.reserved_gb);
+    if (o->reduction == FSFM_REDUCTION_FAST && o->micro_batch == FSFM_AUTO) {
+        const fsfm_learner_setup setup = gpu_learner(f, 0);
+        FSFM_TRY(fsfm_micro_batch_auto(comm, 1, gpu, &setup, 0, &f->micro_batch, err));
+    }
+    f->micro_count = f->plan.local_batch / f->micro_batch;
+    const fsfm_learner_setup setup = gpu_learner(f, f->micro_batch);
+    fsfm_status st = fsfm_learner_measure(gpu, &setup, &f->gpu_memory, err);
+    if (st == FSFM_OK) st = find_largest(f, gpu, f->gpu_budget_bytes, &f->largest_micro_batch, err);
+    return fsfm_comm_agree(comm, st, err);
 }
 
 /* One rank alone has no sum to wait for; with the whole batch it has everybody's micro-batches, and the rest
@@ -173,7 +222,7 @@ fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup
     out->micro_count = out->plan.micro_count;
     out->largest_micro_batch = out->plan.largest_micro_batch;
     out->disk_bytes = (double)out->plan.checkpoint_bytes * (double)out->plan.checkpoints_kept;
-    if (out->has_gpu) choose_gpu_batch(out);
+    if (out->has_gpu) FSFM_TRY(choose_gpu_batch(comm, out, err));
     st = fsfm_forecast_list_work(out, out->precision, &out->work, err);
     FSFM_TRY(fsfm_comm_agree(comm, st, err));
     out->flops = fsfm_flops_count(&out->work);

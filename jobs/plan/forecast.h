@@ -4,7 +4,7 @@
 #define FSFM_JOBS_PLAN_FORECAST_H
 
 #include "core/model/flops.h"
-#include "core/model/gpu_memory.h"
+#include "core/model/learner.h"
 #include "core/model/roofline.h"
 #include "jobs/machine/gpu_machine.h"
 #include "jobs/machine/local_machine.h"
@@ -38,8 +38,8 @@ typedef struct {
 
     bool has_gpu;
     fsfm_gpu_machine gpu;
-    fsfm_gpu_memory gpu_memory;
-    double gpu_budget_bytes; /* what a run may take of its memory */
+    fsfm_learner_memory gpu_memory; /* of its own, with that micro-batch */
+    double gpu_budget_bytes;        /* what a run may take of its memory */
 
     fsfm_local_machine local;
     const fsfm_local_step *measured; /* what the time follows from, without a GPU; NULL: nothing */
@@ -72,5 +72,8 @@ fsfm_status fsfm_forecast_add_warnings(fsfm_forecast *forecast, fsfm_error *err)
 FSFM_MUST_USE
 fsfm_status fsfm_forecast_list_work(const fsfm_forecast *forecast, fsfm_precision precision,
                                     fsfm_work_list *out, fsfm_error *err);
+/* Bytes of the GPU: all; and weights, gradients, moments and the target's weights. */
+double fsfm_forecast_gpu_bytes(const fsfm_forecast *forecast);
+double fsfm_forecast_gpu_states_bytes(const fsfm_forecast *forecast);
 void fsfm_forecast_free(fsfm_forecast *forecast); /* what it owns */
 #endif

@@ -46,11 +46,11 @@ static void print_memory(const fsfm_forecast *f)
 
 static void print_gpu_memory(const fsfm_forecast *f)
 {
-    const fsfm_gpu_memory *m = &f->gpu_memory;
-    printf(
-        "memory of a GPU, GB: activations %.1f, target %.1f, batch %.1f, states %.1f = %.1f of %.1f%s" BEHIND,
-        1e-9 * m->activations, 1e-9 * m->target, 1e-9 * m->batch, 1e-9 * m->states, 1e-9 * m->total,
-        1e-9 * f->gpu_budget_bytes, m->total > f->gpu_budget_bytes ? ": TOO LITTLE" : "");
+    const double all = fsfm_forecast_gpu_bytes(f);
+    printf("memory of a GPU, GB: activations %.1f, batch %.1f, states %.1f = %.1f of %.1f%s" BEHIND,
+           1e-9 * (double)f->gpu_memory.activations, 1e-9 * (double)f->gpu_memory.batch,
+           1e-9 * fsfm_forecast_gpu_states_bytes(f), 1e-9 * all, 1e-9 * f->gpu_budget_bytes,
+           all > f->gpu_budget_bytes ? ": TOO LITTLE" : "");
 }
 
 static void print_part(const char *name, double gflop, const fsfm_work_time *t, double scale)

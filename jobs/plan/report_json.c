@@ -34,7 +34,8 @@ static void print_host(fsfm_json *json, const fsfm_forecast *f)
 static void print_gpu(fsfm_json *json, const fsfm_forecast *f)
 {
     const fsfm_gpu_machine *gpu = &f->gpu;
-    const fsfm_gpu_memory *m = &f->gpu_memory;
+    const fsfm_learner_memory *m = &f->gpu_memory;
+    const double all = fsfm_forecast_gpu_bytes(f);
     if (!f->has_gpu) {
         fsfm_json_text(json, "gpu", NULL);
         return;
@@ -55,12 +56,11 @@ static void print_gpu(fsfm_json *json, const fsfm_forecast *f)
     fsfm_json_real(json, "gpus_per_node", gpu->gpus_per_node);
     fsfm_json_real(json, "memory_gb", gpu->memory_gb);
     fsfm_json_real(json, "usable_gb", 1e-9 * f->gpu_budget_bytes);
-    fsfm_json_real(json, "activations_gb", 1e-9 * m->activations);
-    fsfm_json_real(json, "target_gb", 1e-9 * m->target);
-    fsfm_json_real(json, "batch_gb", 1e-9 * m->batch);
-    fsfm_json_real(json, "states_gb", 1e-9 * m->states);
-    fsfm_json_real(json, "total_gb", 1e-9 * m->total);
-    fsfm_json_bool(json, "fits", m->total <= f->gpu_budget_bytes);
+    fsfm_json_real(json, "activations_gb", 1e-9 * (double)m->activations);
+    fsfm_json_real(json, "batch_gb", 1e-9 * (double)m->batch);
+    fsfm_json_real(json, "states_gb", 1e-9 * fsfm_forecast_gpu_states_bytes(f));
+    fsfm_json_real(json, "total_gb", 1e-9 * all);
+    fsfm_json_bool(json, "fits", all <= f->gpu_budget_bytes);
     fsfm_json_object_end(json);
 }
 

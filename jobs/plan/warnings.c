@@ -61,12 +61,13 @@ static void check_ranks(fsfm_forecast *f)
 
 static void check_gpu_memory(fsfm_forecast *f)
 {
-    if (f->gpu_memory.total > f->gpu_budget_bytes)
-        fsfm_forecast_warn(
-            f,
-            "a micro-batch of %" PRId64 " takes %.1f GB, more than the %.1f GB of the GPU that "
-            "a run may take; at most %" PRId64 " images fit",
-            f->micro_batch, 1e-9 * f->gpu_memory.total, 1e-9 * f->gpu_budget_bytes, f->largest_micro_batch);
+    const double all = fsfm_forecast_gpu_bytes(f);
+    if (all > f->gpu_budget_bytes)
+        fsfm_forecast_warn(f,
+                           "a micro-batch of %" PRId64
+                           " takes %.1f GB, more than the %.1f GB of the GPU that "
+                           "a run may take; at most %" PRId64 " images fit",
+                           f->micro_batch, 1e-9 * all, 1e-9 * f->gpu_budget_bytes, f->largest_micro_batch);
 }
 
 static void check_local_memory(fsfm_forecast *f)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The model of time and memory: by hand for small shapes, against a step that a device really runs, and
+ * The model of time: by hand for small shapes, against a step that a device really runs, and
  * against separate calculations of the published sizes at batch 256 in bf16, done outside this program with
  * the figures of the data sheets. */
 #include <math.h>
@@ -7,7 +7,6 @@
 
 #include "core/device/profile.h"
 #include "core/model/flops.h"
-#include "core/model/gpu_memory.h"
 #include "core/model/learner.h"
 #include "core/model/roofline.h"
 #include "tests/support/check.h"
@@ -399,45 +398,13 @@ static void test_whole_products(void **state)
     fsfm_work_list_free(&list);
 }
 
-/* Gigabytes of the same calculation: activations with all kept and with GELU and norms computed again, the
- * target's scratch, states. */
-static void test_memory(void **state)
-{
-    (void)state;
-    const fsfm_model_options o = options_of(FSFM_VIT_B16);
-    fsfm_gpu_memory_setup setup = {.work = {.options = &o, .kept = 49, .B = 256},
-                                   .online = 133330944,
-                                   .target = 105213440,
-                                   .precision = FSFM_PRECISION_BF16,
-                                   .recompute = FSFM_RECOMPUTE_NONE};
-    fsfm_gpu_memory m = fsfm_gpu_memory_model(&setup);
-    near(1e-9 * m.activations, 11.0, 0.01);
-    near(1e-9 * m.target, 1.0, 0.02);
-    near(m.states, 18.0 * 133330944 + 6.0 * 105213440, 1e-12);
-    near(m.total, m.activations + m.target + m.batch + m.states, 1e-12);
-    setup.recompute = FSFM_RECOMPUTE_GELU;
-    m = fsfm_gpu_memory_model(&setup);
-    near(1e-9 * m.activations, 6.9, 0.01);
-    setup.recompute = FSFM_RECOMPUTE_BLOCK;
-    assert_true(fsfm_gpu_memory_model(&setup).activations < 0.5 * m.activations);
-    setup.recompute = FSFM_RECOMPUTE_GELU;
-    const int64_t most = fsfm_gpu_memory_largest_batch(&setup, 78e9);
-    setup.work.B = most;
-    assert_true(fsfm_gpu_memory_model(&setup).total <= 78e9);
-    setup.work.B = most + 1;
-    assert_true(fsfm_gpu_memory_model(&setup).total > 78e9);
-    assert_int_equal(fsfm_gpu_memory_largest_batch(&setup, 1e9), 0);
-    setup.precision = FSFM_PRECISION_FP32;
-    near(fsfm_gpu_memory_model(&setup).states, 16.0 * 133330944 + 4.0 * 105213440, 1e-12);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_flops), cmocka_unit_test(test_counted_steps),
         cmocka_unit_test(test_real_step),       cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_recompute),       cmocka_unit_test(test_parts_and_products),
-        cmocka_unit_test(test_whole_products),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_whole_products),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
