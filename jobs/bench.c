@@ -39,7 +39,7 @@ const fsfm_command fsfm_command_bench = {
     .summary = "measure steps, reading, the sum over ranks and checkpoints on this machine",
     .help =
         "step [--preset P] [--batch B] [--precision fp32|bf16] [--steps N] [--micro-batch N] [--threads T]\n"
-        "     [--recompute none|gelu|block] [--profile] [--write-machine FILE]\n"
+        "     [--recompute none|gelu|block|auto] [--profile] [--write-machine FILE]\n"
         "  Whole optimiser steps as pretrain does them, on random images: images/s (best and median of N = "
         "5\n"
         "  steps after 2), GFLOP/s by the products that the exact savings leave, the share of the products'\n"

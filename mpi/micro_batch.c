@@ -49,6 +49,11 @@ static fsfm_status grow(const choice *c, int64_t *B, fsfm_error *err)
     return FSFM_OK;
 }
 
+static uint64_t all_bytes(const fsfm_learner_memory *m)
+{
+    return (uint64_t)m->parameters + m->gradients + m->optimizer + m->target + m->activations + m->batch;
+}
+
 /* Down until it fits. */
 static fsfm_status shrink(const choice *c, int64_t *B, fsfm_error *err)
 {
@@ -56,9 +61,7 @@ static fsfm_status shrink(const choice *c, int64_t *B, fsfm_error *err)
     for (; *B > 1; (*B)--) {
         if (c->setup->local_batch % *B) continue;
         FSFM_TRY(measure(c, *B, &m, err));
-        if ((uint64_t)m.parameters + m.gradients + m.optimizer + m.target + m.activations + m.batch <=
-            c->budget)
-            return FSFM_OK;
+        if (all_bytes(&m) <= c->budget) return FSFM_OK;
     }
     return FSFM_OK;
 }
@@ -84,5 +87,19 @@ fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int sharers, const fsfm_devic
     int64_t negative = -B; /* every rank's choice divides the local batch, so the smallest of them does */
     fsfm_comm_max_i64(comm, &negative, 1);
     *out = -negative;
+    return FSFM_OK;
+}
+
+fsfm_status fsfm_recompute_auto(fsfm_comm *comm, int sharers, const fsfm_device *dev,
+                                const fsfm_learner_setup *setup, fsfm_recompute *out, fsfm_error *err)
+{
+    fsfm_learner_setup none = *setup;
+    fsfm_learner_memory m;
+    none.recompute = FSFM_RECOMPUTE_NONE;
+    const fsfm_status st = fsfm_learner_measure(dev, &none, &m, err);
+    FSFM_TRY(fsfm_comm_agree(comm, st, err));
+    int64_t lacks = dev->memory_is_host || all_bytes(&m) > budget(dev, sharers);
+    fsfm_comm_max_i64(comm, &lacks, 1);
+    *out = lacks ? FSFM_RECOMPUTE_GELU : FSFM_RECOMPUTE_NONE;
     return FSFM_OK;
 }

@@ -17,5 +17,10 @@ FSFM_MUST_USE
 fsfm_status fsfm_micro_batch_auto(fsfm_comm *comm, int sharers, const fsfm_device *dev,
                                   const fsfm_learner_setup *setup, int64_t smallest, int64_t *out,
                                   fsfm_error *err);
+/* train.recompute auto, for a learner like *setup, whose micro-batch is chosen: none where a GPU has the
+ * memory for it, which is the faster; else gelu. Collective: equal on all ranks. */
+FSFM_MUST_USE
+fsfm_status fsfm_recompute_auto(fsfm_comm *comm, int sharers, const fsfm_device *dev,
+                                const fsfm_learner_setup *setup, fsfm_recompute *out, fsfm_error *err);
 
 #endif

@@ -166,7 +166,7 @@ static fsfm_status list_work(bench *b, fsfm_error *err)
     const fsfm_work_setup setup = {.options = train->job->model,
                                    .kept = train->data.feed.patches - train->data.feed.budget,
                                    .B = train->micro_batch,
-                                   .recompute = train->job->train->recompute,
+                                   .recompute = train->recompute,
                                    .precision = b->dev->precision};
     return fsfm_comm_agree(train->comm, fsfm_work_list_make(&setup, &b->work, err), err);
 }

@@ -6,7 +6,7 @@
 enum { STEPS_MAX = 1000000000 };
 
 static const char *const precision_names[] = {"fp32", "bf16", NULL}; /* as fsfm_precision */
-static const char *const recompute_names[] = {"none", "gelu", "block", NULL};
+const char *const fsfm_recompute_names[] = {"none", "gelu", "block", "auto", NULL};
 static const char *const reduction_names[] = {"fast", "exact", NULL};
 
 const fsfm_option fsfm_train_options_table[] = {
@@ -21,9 +21,10 @@ const fsfm_option fsfm_train_options_table[] = {
      "end here although the schedule goes on; 0: at the end of the schedule", true},
     {"train.precision", FSFM_OPTION_CHOICE, MEMBER(precision), "fp32", 0, 0, precision_names, "",
      "format of activations and matrix products; weights, losses and norms stay fp32", false},
-    {"train.recompute", FSFM_OPTION_CHOICE, MEMBER(recompute), "gelu", 0, 0, recompute_names, "",
+    {"train.recompute", FSFM_OPTION_CHOICE, MEMBER(recompute), "auto", 0, 0, fsfm_recompute_names, "",
      "what backward computes again to save memory: nothing, GELU and norms, or whole blocks; the same bits, "
-     "but in bf16 those of gelu differ by rounding",
+     "but in bf16 those of gelu differ by rounding; auto: gelu, but on a GPU none where it fits, unless "
+     "train.reduction is exact",
      false},
     {"train.cuda_graph", FSFM_OPTION_CHOICE, MEMBER(records), "auto", 0, 0, fsfm_records_names, "",
      "on a GPU: replay a micro-batch's kernels as a CUDA graph; auto: unless that fails; the same bits",

@@ -13,9 +13,9 @@ typedef enum { FSFM_REDUCTION_FAST, FSFM_REDUCTION_EXACT } fsfm_reduction;
 typedef struct {
     int64_t global_batch, micro_batch; /* micro_batch: FSFM_AUTO */
     double epochs;
-    int64_t max_steps; /* 0: all */
-    int precision;     /* fsfm_precision */
-    fsfm_recompute recompute;
+    int64_t max_steps;        /* 0: all */
+    int precision;            /* fsfm_precision */
+    fsfm_recompute recompute; /* or AUTO */
     fsfm_records records;     /* train.cuda_graph */
     int64_t target_cache_mib; /* 0: off */
     fsfm_reduction reduction;
@@ -38,6 +38,7 @@ typedef struct {
     int64_t log_pictures;             /* images in a picture; 0: no pictures */
 } fsfm_train_options;
 
+extern const char *const fsfm_recompute_names[]; /* as fsfm_recompute; ended by NULL */
 extern const fsfm_option fsfm_train_options_table[];
 extern const int fsfm_train_options_count;
 #endif

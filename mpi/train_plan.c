@@ -272,6 +272,7 @@ static void describe(const fsfm_train *train, fsfm_train_plan *out)
     out->kept = train->data.feed.patches - train->data.feed.budget;
     const double warmup = train->job->model->warmup_epochs * (double)train->steps_per_epoch;
     out->precision = train->dev->precision;
+    out->recompute = train->recompute;
     out->processors = fsfm_processors_available();
     out->warmup_steps = (int64_t)ceil(fmin(warmup, 9e15));
     out->keeps_features = fsfm_train_kept_features(train) > 0;

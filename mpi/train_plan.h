@@ -49,6 +49,7 @@ typedef struct {
     int64_t warmup_steps;
     int64_t shards;             /* files of the training set; 0: not there yet */
     int64_t kept;               /* patches of an image that the online network sees */
+    fsfm_recompute recompute;   /* auto chosen */
     bool keeps_features;        /* the target's are computed in the first epoch alone */
     int64_t parameters;         /* trained numbers */
     int64_t encoder_parameters; /* of them */

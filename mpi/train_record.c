@@ -62,8 +62,10 @@ void fsfm_train_log_header(fsfm_train *train)
                   (double)parameters->total_elements / 1e6, parameters->count);
     const char *way = fsfm_reduce_way(train->reduce);
     fsfm_log_line(train->log,
-                  "batch     %" PRId64 " images = %d ranks x %" PRId64 " x %" PRId64 ", %s reduction%s%s",
+                  "batch     %" PRId64 " images = %d ranks x %" PRId64 " x %" PRId64
+                  ", recompute %s, %s reduction%s%s",
                   job->train->global_batch, train->ranks, train->micro_count, train->micro_batch,
+                  fsfm_recompute_names[train->recompute],
                   job->train->reduction == FSFM_REDUCTION_EXACT ? "exact" : "fast", way[0] ? ": " : "", way);
     fsfm_log_line(train->log, "schedule  %g epochs, %" PRId64 " steps%s", job->train->epochs,
                   train->schedule_steps,
@@ -223,6 +225,7 @@ void fsfm_train_record_start(fsfm_train *train, bool is_resumed)
     fsfm_json_int(json, "threads", train->dev->threads);
     fsfm_json_text(json, "device", train->dev->name);
     fsfm_json_int(json, "micro_batch", train->micro_batch);
+    fsfm_json_text(json, "recompute", fsfm_recompute_names[train->recompute]);
     fsfm_json_text(json, "revision", train->job->revision);
     fsfm_train_end_record(train);
     if (!is_resumed) return;

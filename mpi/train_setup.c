@@ -29,7 +29,7 @@ fsfm_learner_setup fsfm_train_learner_setup(const fsfm_train *train, int64_t mic
         .kept = train->data.feed.patches - train->data.feed.budget,
         .global_batch = job->train->global_batch,
         .local_batch = train->local_batch,
-        .recompute = job->train->recompute,
+        .recompute = train->recompute,
         .records = job->train->records,
         .slices = job->train->reduction == FSFM_REDUCTION_EXACT ? train->micro_count : 0,
     };
@@ -109,6 +109,7 @@ static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
                          " samples of an epoch",
                          GB, train->data.samples);
     train->local_batch = GB / train->ranks;
+    train->recompute = o->recompute == FSFM_RECOMPUTE_AUTO ? FSFM_RECOMPUTE_GELU : o->recompute;
     if (is_exact)
         train->micro_batch = GB / o->slices;
     else if (o->micro_batch != FSFM_AUTO)
@@ -129,7 +130,11 @@ static fsfm_status shape_step(fsfm_train *train, fsfm_error *err)
                          " images of a rank (train.global_batch / ranks), found %" PRId64,
                          train->local_batch, train->micro_batch);
     train->micro_count = train->local_batch / train->micro_batch;
-    return FSFM_OK;
+    if (is_exact || o->recompute != FSFM_RECOMPUTE_AUTO)
+        return FSFM_OK; /* exact: memory is not to change bits */
+    const fsfm_learner_setup setup = fsfm_train_learner_setup(train, train->micro_batch);
+    return fsfm_recompute_auto(train->comm, memory_sharers(train), train->dev, &setup, &train->recompute,
+                               err);
 }
 
 static fsfm_status shape_run(fsfm_train *train, fsfm_error *err)

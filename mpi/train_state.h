@@ -55,6 +55,7 @@ typedef struct {
 
     /* The shape of a step. */
     int64_t local_batch, micro_batch, micro_count, eval_batch;
+    fsfm_recompute recompute; /* train.recompute, with auto chosen */
     int64_t steps_per_epoch, schedule_steps, end_step;
     fsfm_schedule schedule;
 

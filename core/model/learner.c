@@ -37,7 +37,8 @@ static fsfm_keeps keeps_of(const fsfm_learner *learner)
     switch (learner->setup.recompute) {
     case FSFM_RECOMPUTE_GELU: return FSFM_KEEPS_MOST;
     case FSFM_RECOMPUTE_BLOCK: return FSFM_KEEPS_INPUTS;
-    case FSFM_RECOMPUTE_NONE: break;
+    case FSFM_RECOMPUTE_NONE:
+    case FSFM_RECOMPUTE_AUTO: break;
     }
     return FSFM_KEEPS_ALL;
 }
@@ -88,6 +89,7 @@ static fsfm_status prepare(fsfm_learner *learner, fsfm_device *dev, const fsfm_l
     learner->setup.options = &learner->options;
     const int64_t grid = learner->options.img_size / learner->options.patch_size;
     learner->L = grid * grid;
+    FSFM_ASSERT(setup->recompute != FSFM_RECOMPUTE_AUTO);
     learner->trains = setup->global_batch > 0;
     learner->has_target = learner->trains && learner->options.id_loss != FSFM_ID_NONE;
     learner->owns_target = learner->has_target && learner->options.target_update != FSFM_TARGET_SHARED;

@@ -15,7 +15,12 @@ typedef enum { FSFM_ID_COSINE, FSFM_ID_BYOL, FSFM_ID_INFONCE, FSFM_ID_NONE } fsf
 typedef enum { FSFM_TARGET_EMA, FSFM_TARGET_FROZEN, FSFM_TARGET_SHARED } fsfm_target_update;
 typedef enum { FSFM_TARGET_FULL, FSFM_TARGET_MASKED } fsfm_target_view;
 /* What backward computes again instead of finding it in memory; the results are the same bits. */
-typedef enum { FSFM_RECOMPUTE_NONE, FSFM_RECOMPUTE_GELU, FSFM_RECOMPUTE_BLOCK } fsfm_recompute;
+typedef enum {
+    FSFM_RECOMPUTE_NONE,
+    FSFM_RECOMPUTE_GELU,
+    FSFM_RECOMPUTE_BLOCK,
+    FSFM_RECOMPUTE_AUTO /* what a learner is opened with is chosen before */
+} fsfm_recompute;
 
 typedef struct {
     fsfm_preset preset;

@@ -26,7 +26,7 @@ static fsfm_work_setup work_setup(const fsfm_forecast *f, fsfm_precision precisi
     return (fsfm_work_setup){.options = &f->settings->model,
                              .kept = f->plan.kept,
                              .B = f->micro_batch,
-                             .recompute = f->settings->train.recompute,
+                             .recompute = f->recompute,
                              .precision = precision};
 }
 
@@ -71,7 +71,7 @@ static fsfm_learner_setup gpu_learner(const fsfm_forecast *f, int64_t micro_batc
                                 .kept = f->plan.kept,
                                 .global_batch = o->global_batch,
                                 .local_batch = f->plan.local_batch,
-                                .recompute = o->recompute,
+                                .recompute = f->recompute,
                                 .slices = o->reduction == FSFM_REDUCTION_EXACT ? f->micro_count : 0};
 }
 
@@ -108,7 +108,10 @@ static fsfm_status choose_gpu_batch(fsfm_comm *comm, fsfm_forecast *f, fsfm_erro
         FSFM_TRY(fsfm_micro_batch_auto(comm, 1, gpu, &setup, 0, &f->micro_batch, err));
     }
     f->micro_count = f->plan.local_batch / f->micro_batch;
-    const fsfm_learner_setup setup = gpu_learner(f, f->micro_batch);
+    fsfm_learner_setup setup = gpu_learner(f, f->micro_batch);
+    if (o->recompute == FSFM_RECOMPUTE_AUTO && o->reduction == FSFM_REDUCTION_FAST)
+        FSFM_TRY(fsfm_recompute_auto(comm, 1, gpu, &setup, &f->recompute, err));
+    setup.recompute = f->recompute;
     fsfm_status st = fsfm_learner_measure(gpu, &setup, &f->gpu_memory, err);
     if (st == FSFM_OK) st = find_largest(f, gpu, f->gpu_budget_bytes, &f->largest_micro_batch, err);
     return fsfm_comm_agree(comm, st, err);
@@ -218,6 +221,7 @@ fsfm_status fsfm_forecast_make(fsfm_comm *comm, const fsfm_forecast_setup *setup
     FSFM_TRY(fsfm_comm_agree(comm, st, err));
     FSFM_TRY(fsfm_train_plan_make(comm, &plan, log, &out->plan, err));
     out->precision = setup->gpu ? (fsfm_precision)setup->settings->train.precision : out->plan.precision;
+    out->recompute = out->plan.recompute;
     out->micro_batch = out->plan.micro_batch;
     out->micro_count = out->plan.micro_count;
     out->largest_micro_batch = out->plan.largest_micro_batch;

@@ -31,6 +31,7 @@ typedef struct {
     const fsfm_settings *settings; /* borrowed */
     fsfm_train_plan plan;
     fsfm_precision precision;
+    fsfm_recompute recompute;         /* auto chosen */
     int64_t micro_batch, micro_count; /* as plan's, or what a GPU would be given */
     int64_t largest_micro_batch;      /* that fits */
     fsfm_work_list work;              /* of a micro-batch; owned */

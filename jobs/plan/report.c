@@ -122,9 +122,9 @@ static void print_shape(const fsfm_forecast *f)
     printf("device      %s, %s; %d rank%s\n", f->has_gpu ? f->gpu.name : plan->device,
            fsfm_precision_name(f->precision), plan->ranks, plan->ranks == 1 ? "" : "s");
     printf("batch       %" PRId64 " images = %d x %" PRId64 " x %" PRId64
-           " (ranks, accumulation, micro-batch); micro-batches of up to %" PRId64 " fit\n",
+           " (ranks, accumulation, micro-batch), recompute %s; micro-batches of up to %" PRId64 " fit\n",
            plan->local_batch * plan->ranks, plan->ranks, f->micro_count, f->micro_batch,
-           f->largest_micro_batch);
+           fsfm_recompute_names[f->recompute], f->largest_micro_batch);
     printf("schedule    %" PRId64 " steps, %" PRId64 " an epoch of %" PRId64 " samples, of which %" PRId64
            " are left out; lr %g at its peak, after %" PRId64 " steps\n",
            plan->steps, plan->steps_per_epoch, plan->samples, plan->dropped, plan->lr_peak,

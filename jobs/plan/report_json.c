@@ -146,6 +146,7 @@ static void print_shape(fsfm_json *json, const fsfm_forecast *f)
     fsfm_json_int(json, "local_batch", plan->local_batch);
     fsfm_json_int(json, "micro_batch", f->micro_batch);
     fsfm_json_int(json, "accumulation", f->micro_count);
+    fsfm_json_text(json, "recompute", fsfm_recompute_names[f->recompute]);
     fsfm_json_int(json, "largest_micro_batch", f->largest_micro_batch);
     fsfm_json_int(json, "samples", plan->samples);
     fsfm_json_int(json, "dropped_samples", plan->dropped);

@@ -25,7 +25,7 @@ fsfm_status fsfm_verify_open_learner(const fsfm_verification *v, bool gradients_
         .local_batch = golden->B,
         .gradients_only = gradients_only,
         .plain = v->is_plain,
-        .recompute = FSFM_RECOMPUTE_GELU, /* as pretrain has it */
+        .recompute = FSFM_RECOMPUTE_GELU, /* as pretrain has it on processors */
         .records = v->records,
     };
     FSFM_TRY(fsfm_learner_open(v->dev, &setup, out, err));

@@ -26,7 +26,7 @@ assert abs(planned / seen - 1) < 0.05, f"planned {planned:.0f} MiB, seen {seen:.
 assert abs(sum(v for k, v in plan["memory"].items() if k != "total_mib") - planned) < 1e-6, parts
 records = [json.loads(line) for line in open(run + "/metrics.jsonl")]
 start = [r for r in records if r.get("event") == "start"][0]
-assert start["micro_batch"] == plan["micro_batch"] and start["ranks"] == plan["ranks"], (start, plan)
+assert start["recompute"] == plan["recompute"] and start["micro_batch"] == plan["micro_batch"] and start["ranks"] == plan["ranks"], (start, plan)
 assert max(r["step"] for r in records if r["kind"] == "train") + 1 == plan["steps"], plan
 size = os.path.getsize(run + "/checkpoints/step-%08d.h5" % plan["steps"])
 assert abs(size / plan["checkpoint_bytes"] - 1) < 0.05, (size, plan["checkpoint_bytes"])

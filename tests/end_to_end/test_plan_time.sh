@@ -34,6 +34,8 @@ plan exact "${cluster[@]}" --gpu h100 --json train.reduction=exact train.slices=
 plan small "${cluster[@]}" --gpu h100 --json train.global_batch=64 train.epochs=20 train.max_steps=5 checkpoint.every_steps=0
 plan frozen "${cluster[@]}" --gpu h100 --json target.update=frozen train.target_cache_mib=1048576
 plan big "${cluster[@]}" --gpu h100 --json train.global_batch=524288 train.micro_batch=8192 train.recompute=none
+plan auto "${b16[@]}" --gpu h100 --json train.global_batch=256 train.precision=bf16
+plan auto-big "${b16[@]}" --gpu h100 --json train.global_batch=1600 train.precision=bf16
 plan fast "${cluster[@]}" --gpu h100 --json model.preset=vit_s16
 plan text "${cluster[@]}" --gpu h100
 (cd "$work" && python3 - "${b16[@]}" --gpu h100 --json train.precision=bf16 train.recompute=gelu) <<'P' || fail "plan on GPUs"
@@ -70,6 +72,9 @@ near(t["node_read_gb_s"], d["images_per_s"] / 8 * 224 * 224 * 3 / 1e9)
 assert d["images_per_s"] > a["images_per_s"] > 0 and load("h200.json")["largest_micro_batch"] > d["largest_micro_batch"], a
 assert d["checkpoints_kept"] == 323200 // 16160 + 2 + 1 and d["checkpoint_write_s"] > 0, d
 warned(d, "fp32")
+auto, auto_big = load("auto"), load("auto-big") # nothing is computed again where that fits, unless bits would depend on it
+assert auto["recompute"] == "none" and auto["time"]["step_ms"] == load("h100.none")["time"]["step_ms"], auto
+assert auto_big["recompute"] == "gelu" and auto_big["micro_batch"] == 1600 and load("exact")["recompute"] == "gelu", auto_big
 exact, small, frozen, big = map(load, ("exact", "small", "frozen", "big"))
 warned(exact, "power of two of ranks up to 64")
 near(exact["time"]["exchange_exposed_ms"], exact["time"]["exchange_ms"])
