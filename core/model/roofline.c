@@ -10,11 +10,16 @@ static double flop_rate(const fsfm_work *work, const fsfm_rates *r)
     return work->is_whole ? r->whole_flop : r->product_flop;
 }
 
-static double work_s(const fsfm_work *work, const fsfm_rates *r)
+static double flop_s(const fsfm_work *work, double flop, const fsfm_rates *r)
 {
     if (work->part == FSFM_PART_OPTIMIZER) return work->bytes / r->optimizer_bytes;
     if (work->kind == FSFM_WORK_ROWS) return work->bytes / r->rows_bytes;
-    return fmax(work->computed_flop / flop_rate(work, r), work->bytes / r->bytes);
+    return fmax(flop / flop_rate(work, r), work->bytes / r->bytes);
+}
+
+static double work_s(const fsfm_work *work, const fsfm_rates *r)
+{
+    return flop_s(work, work->computed_flop, r);
 }
 
 static void add_to_part(fsfm_work_time *part, const fsfm_work *work, double seconds)
@@ -77,6 +82,26 @@ int fsfm_roofline_products(const fsfm_work_list *list, const fsfm_rates *rates,
         }
         out[i].count++;
         out[i].seconds += work_s(work, rates);
+    }
+    return count;
+}
+
+int fsfm_roofline_slow(const fsfm_work_list *list, const fsfm_rates *rates, const fsfm_rates *bounds,
+                       double most, fsfm_slow_work out[FSFM_SLOW_MAX])
+{
+    int count = 0;
+    for (int64_t w = 0; w < list->count; w++) {
+        const fsfm_work *work = &list->items[w];
+        const bool is_backward = work->pass == FSFM_PASS_DX || work->pass == FSFM_PASS_DW;
+        const double ratio = work_s(work, rates) / flop_s(work, work->flop, bounds);
+        int i = 0;
+        if (!(ratio > most)) continue;
+        while (i < count && (out[i].part != work->part || out[i].is_backward != is_backward ||
+                             strcmp(out[i].name, work->name) != 0))
+            i++;
+        if (i == FSFM_SLOW_MAX) continue;
+        if (i == count) out[count++] = (fsfm_slow_work){work->part, is_backward, work->name, ratio};
+        out[i].ratio = fmax(out[i].ratio, ratio);
     }
     return count;
 }

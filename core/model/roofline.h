@@ -49,6 +49,18 @@ enum { FSFM_PRODUCTS_MAX = 192 };
 int fsfm_roofline_products(const fsfm_work_list *list, const fsfm_rates *rates,
                            fsfm_product_time out[FSFM_PRODUCTS_MAX]);
 
+/* Kernels of one name in one part and direction. */
+typedef struct {
+    fsfm_part part;
+    bool is_backward;
+    const char *name; /* the list's */
+    double ratio; /* the largest of them: its time, of the longer of its bytes and of its FLOP by bounds */
+} fsfm_slow_work;
+enum { FSFM_SLOW_MAX = 32 };
+/* Those whose ratio is over most; returns how many. What is computed again does not excuse a kernel. */
+int fsfm_roofline_slow(const fsfm_work_list *list, const fsfm_rates *rates, const fsfm_rates *bounds,
+                       double most, fsfm_slow_work out[FSFM_SLOW_MAX]);
+
 /* What the rates divide: with it, a measured time gives a rate. Of one micro-batch; optimizer_bytes of a
  * step. */
 typedef struct {

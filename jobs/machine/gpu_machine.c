@@ -62,3 +62,12 @@ fsfm_rates fsfm_gpu_machine_rates(const fsfm_gpu_machine *machine, fsfm_precisio
     r.bytes = r.rows_bytes = r.optimizer_bytes = 1e12 * machine->memory_share * machine->memory_tb_s;
     return r;
 }
+
+fsfm_rates fsfm_gpu_machine_bounds(const fsfm_gpu_machine *machine, fsfm_precision precision)
+{
+    fsfm_rates r = fsfm_gpu_machine_rates(machine, precision);
+    r.whole_flop = 0.505e12 * machine->fp32_tflops;
+    r.product_flop = r.attention_flop =
+        precision == FSFM_PRECISION_BF16 ? 0.505e12 * machine->bf16_tflops : r.whole_flop;
+    return r;
+}

@@ -21,5 +21,8 @@ typedef struct {
 FSFM_MUST_USE
 fsfm_status fsfm_gpu_machine_read(const char *name, fsfm_gpu_machine *out, fsfm_error *err);
 /* What is expected to be reached in a precision. In fp32 attention is no faster than products. */
+/* What no kernel should take 1.5 times as long as: the memory as in the rates, half of the peaks in FLOP (an
+ * H100: 2.7 TB/s, 500 TFLOP/s). */
+fsfm_rates fsfm_gpu_machine_bounds(const fsfm_gpu_machine *machine, fsfm_precision precision);
 fsfm_rates fsfm_gpu_machine_rates(const fsfm_gpu_machine *machine, fsfm_precision precision);
 #endif

@@ -165,6 +165,8 @@ static void forecast_gpu_time(fsfm_forecast *f)
     const bool is_exact = o->reduction == FSFM_REDUCTION_EXACT;
     t->rates = fsfm_gpu_machine_rates(&f->gpu, f->precision);
     t->micro = fsfm_roofline_time(&f->work, &t->rates);
+    const fsfm_rates bounds = fsfm_gpu_machine_bounds(&f->gpu, f->precision);
+    f->slow_count = fsfm_roofline_slow(&f->work, &t->rates, &bounds, FSFM_FORECAST_SLOW, f->slow);
     t->exchange = fsfm_exchange_time_model(&exchange);
     t->exchange_exposed_s =
         fsfm_exchange_exposed_s(&t->exchange, is_exact ? 0.0 : t->micro.encoder_backward_s, late_share);

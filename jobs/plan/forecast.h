@@ -27,6 +27,7 @@ typedef struct {
 } fsfm_forecast_time;
 
 enum { FSFM_WARNINGS_MAX = 24 };
+#define FSFM_FORECAST_SLOW 1.5
 typedef struct {
     const fsfm_settings *settings; /* borrowed */
     fsfm_train_plan plan;
@@ -46,6 +47,8 @@ typedef struct {
     const fsfm_local_step *measured; /* what the time follows from, without a GPU; NULL: nothing */
 
     fsfm_forecast_time time;
+    fsfm_slow_work slow[FSFM_SLOW_MAX]; /* on a GPU: over FSFM_FORECAST_SLOW times their bound */
+    int slow_count;
     double disk_bytes;
     double checkpoint_s; /* to write one; NAN: not known */
 

@@ -84,6 +84,19 @@ static void print_scaling(const fsfm_forecast *f)
            f->plan.local_batch * f->plan.ranks, 1e-9 * t->node_read_bytes_s);
 }
 
+static void print_slow(const fsfm_forecast *f)
+{
+    const fsfm_rates bounds = fsfm_gpu_machine_bounds(&f->gpu, f->precision);
+    printf("kernels       over %g x max(bytes / %.2g TB/s, FLOP / %.0f TFLOP/s):", FSFM_FORECAST_SLOW,
+           1e-12 * bounds.bytes, 1e-12 * bounds.product_flop);
+    for (int i = 0; i < f->slow_count; i++) {
+        const fsfm_slow_work *s = &f->slow[i];
+        printf("%s %s %s%s %.1f", i ? "," : "", fsfm_part_name(s->part), s->name,
+               s->is_backward ? " backward" : "", s->ratio);
+    }
+    printf("%s" BEHIND, f->slow_count ? "" : " none");
+}
+
 static void print_time(const fsfm_forecast *f)
 {
     const fsfm_forecast_time *t = &f->time;
@@ -96,6 +109,7 @@ static void print_time(const fsfm_forecast *f)
     print_plain("exchange", t->exchange_exposed_s);
     print_plain("between", t->other_s);
     print_plain("step", t->step_s);
+    if (f->has_gpu) print_slow(f);
     print_exchange(f);
     print_scaling(f);
     printf("speed         %.*f images/s, %.0f %% of the products' peak" BEHIND, t->images_per_s < 100 ? 2 : 0,

@@ -100,6 +100,21 @@ static void print_products(fsfm_json *json, const fsfm_forecast *f)
     fsfm_json_list_end(json);
 }
 
+static void print_slow(fsfm_json *json, const fsfm_forecast *f)
+{
+    fsfm_json_list_begin(json, "slow_kernels");
+    for (int i = 0; i < f->slow_count; i++) {
+        const fsfm_slow_work *s = &f->slow[i];
+        fsfm_json_object_begin(json, NULL);
+        fsfm_json_text(json, "part", fsfm_part_name(s->part));
+        fsfm_json_text(json, "name", s->name);
+        fsfm_json_bool(json, "is_backward", s->is_backward);
+        fsfm_json_real(json, "times_bound", s->ratio);
+        fsfm_json_object_end(json);
+    }
+    fsfm_json_list_end(json);
+}
+
 static void print_time(fsfm_json *json, const fsfm_forecast *f)
 {
     const fsfm_forecast_time *t = &f->time;
@@ -129,6 +144,7 @@ static void print_time(fsfm_json *json, const fsfm_forecast *f)
     fsfm_json_real(json, "node_read_gb_s", 1e-9 * t->node_read_bytes_s);
     fsfm_json_real(json, "peak_share", fsfm_forecast_peak_share(f));
     print_products(json, f);
+    print_slow(json, f);
     fsfm_json_object_end(json);
 }
 

@@ -72,6 +72,8 @@ near(t["node_read_gb_s"], d["images_per_s"] / 8 * 224 * 224 * 3 / 1e9)
 assert d["images_per_s"] > a["images_per_s"] > 0 and load("h200.json")["largest_micro_batch"] > d["largest_micro_batch"], a
 assert d["checkpoints_kept"] == 323200 // 16160 + 2 + 1 and d["checkpoint_write_s"] > 0, d
 warned(d, "fp32")
+slow = [(k["part"], k["is_backward"], round(k["times_bound"], 1)) for k in load("auto")["time"]["slow_kernels"]]
+assert slow == [("target", False, 1.8), ("pixel_decoder", False, 1.8), ("pixel_decoder", True, 3.1)], slow
 auto, auto_big = load("auto"), load("auto-big") # nothing is computed again where that fits, unless bits would depend on it
 assert auto["recompute"] == "none" and auto["time"]["step_ms"] == load("h100.none")["time"]["step_ms"], auto
 assert auto_big["recompute"] == "gelu" and auto_big["micro_batch"] == 1600 and load("exact")["recompute"] == "gelu", auto_big
@@ -92,7 +94,7 @@ assert load("most")["gpu"]["total_gb"] > 0.999 * load("most")["gpu"]["usable_gb"
 assert 2000 < most < 2300, most # 2,394 took 86.4 GB by the learner's own layout, not 78
 warned(big, "images fit"), warned(big, "outside 256 to 4096"), warned(load("fast"), "data.stage")
 lines = open("text").read().splitlines()
-names = {"encoder", "rep_decoder", "pixel_decoder", "heads", "target", "optimizer", "exchange", "between", "step", "step,", "gradients", "efficiency", "speed", "run", "written", "memory"}
+names = {"encoder", "rep_decoder", "pixel_decoder", "heads", "target", "optimizer", "exchange", "between", "step", "step,", "gradients", "efficiency", "speed", "run", "written", "memory", "kernels"}
 times = [l for l in lines if l.split()[0] in names]
 assert len(times) == len(names) and all(l.endswith("(model, not measured)") for l in times), lines
 P

@@ -398,13 +398,39 @@ static void test_whole_products(void **state)
     fsfm_work_list_free(&list);
 }
 
+/* Times 1.5 of max(bytes / 2.7 TB/s, FLOP / 500 TFLOP/s), for products in fp32 / 33.8: over it are, by hand,
+ * attention of 197 tokens, forward 4 x 197 FLOP a number at 150 TFLOP/s for 4 numbers of 2 bytes, and
+ * backward 14 x 197 for 8; that of 50 tokens moves bytes, as all else does. */
+static void test_slow_kernels(void **state)
+{
+    (void)state;
+    const fsfm_model_options o = options_of(FSFM_VIT_B16);
+    const fsfm_work_setup setup = {.options = &o, .kept = 49, .B = 256, .precision = FSFM_PRECISION_BF16};
+    const fsfm_rates bounds = {500e12, 500e12, 0.505 * 67e12, 2.7e12, 2.7e12, 2.7e12};
+    const double forward = 4 * 197 / 150e12 / (4 * 2 / 2.7e12),
+                 backward = 14 * 197 / 150e12 / (8 * 2 / 2.7e12);
+    const fsfm_slow_work want[] = {{FSFM_PART_TARGET, false, "attention", forward},
+                                   {FSFM_PART_PIXEL_DECODER, false, "attention", forward},
+                                   {FSFM_PART_PIXEL_DECODER, true, "attention", backward}};
+    fsfm_work_list list = list_of(&setup);
+    fsfm_slow_work slow[FSFM_SLOW_MAX];
+    assert_int_equal(fsfm_roofline_slow(&list, &h100, &bounds, 1.5, slow), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_true(slow[i].part == want[i].part && slow[i].is_backward == want[i].is_backward);
+        assert_string_equal(slow[i].name, want[i].name);
+        near(slow[i].ratio, want[i].ratio, 1e-6);
+    }
+    assert_int_equal(fsfm_roofline_slow(&list, &h100, &bounds, 3.2, slow), 0);
+    fsfm_work_list_free(&list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_flops), cmocka_unit_test(test_counted_steps),
         cmocka_unit_test(test_real_step),       cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_recompute),       cmocka_unit_test(test_parts_and_products),
-        cmocka_unit_test(test_whole_products),
+        cmocka_unit_test(test_whole_products),  cmocka_unit_test(test_slow_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
