@@ -168,7 +168,8 @@ static void add_linear_backward(recording *r, const fsfm_counted *c)
     if (a->dweight)
         add_product(r, c, name, FSFM_PASS_DW, (fsfm_product_shape){a->Cout, a->Cin, a->N, true, false},
                     sizeof(float), 2.0);
-    if (a->dbias) add_rows(r, c, "column_sums", FSFM_PASS_DX, act_bytes * real(a->N) * real(a->Cout));
+    if (a->dbias && !a->dweight) /* else they come along with the product */
+        add_rows(r, c, "column_sums", FSFM_PASS_DX, act_bytes * real(a->N) * real(a->Cout));
 }
 
 static void add_attention(recording *r, const fsfm_counted *c)

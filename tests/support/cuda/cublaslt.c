@@ -322,13 +322,21 @@ static void set_element(void *matrix, cudaDataType_t type, int64_t i, float x)
         ((uint16_t *)matrix)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* The matrix as floats, owned by the caller; its leading dimension is its rows. */
+/* Whole tiles of oneDNN's: what it does at their edges would give a row other bits than the same row
+ * elsewhere, which cublasLt's kernels do not. */
+static int64_t padded(int64_t count)
+{
+    const int64_t tile = 48;
+    return (count + tile - 1) / tile * tile;
+}
+
+/* The matrix as floats, with zeros around it, owned by the caller; its leading dimension is padded(rows). */
 static float *floats_of(const void *matrix, const layout *l)
 {
-    const int64_t rows = (int64_t)l->rows, columns = (int64_t)l->columns;
-    float *out = malloc((size_t)(rows * columns) * sizeof *out + 1);
+    const int64_t rows = (int64_t)l->rows, columns = (int64_t)l->columns, ld = padded(rows);
+    float *out = calloc((size_t)(ld * padded(columns)) + 1, sizeof *out);
     for (int64_t c = 0; out && c < columns; c++)
-        for (int64_t r = 0; r < rows; r++) out[c * rows + r] = element(matrix, l->type, c * l->ld + r);
+        for (int64_t r = 0; r < rows; r++) out[c * ld + r] = element(matrix, l->type, c * l->ld + r);
     return out;
 }
 
@@ -350,7 +358,8 @@ static void sum_over_k(const product *p, const float *b)
     const bool is_transposed = p->d.b == CUBLAS_OP_T;
     for (int64_t c = 0; c < p->n; c++) {
         float sum = 0.0f;
-        for (int64_t k = 0; k < p->k; k++) sum += is_transposed ? b[k * p->n + c] : b[c * p->k + k];
+        for (int64_t k = 0; k < p->k; k++)
+            sum += is_transposed ? b[k * padded(p->n) + c] : b[c * padded(p->k) + k];
         set_element(p->d.bias, p->D.type, c, sum);
     }
 }
@@ -361,17 +370,18 @@ static void run(void *context)
     const call *k = context;
     const product *p = &k->p;
     float *a = floats_of(k->A, &p->A), *b = floats_of(k->B, &p->B);
-    float *sums = malloc((size_t)(p->m * p->n) * sizeof *sums + 1);
+    const int64_t m = padded(p->m), n = padded(p->n);
+    float *sums = malloc((size_t)(m * n) * sizeof *sums + 1);
     if (!a || !b || !sums) {
         refuse(CUBLAS_STATUS_ALLOC_FAILED, "no memory");
         abort();
     }
     if (k->workspace) memset(k->workspace, 0xff, 4096); /* to be seen where others use it */
     omp_set_num_threads(1);                             /* the bits of a sum may depend on their number */
-    if (dnnl_sgemm(p->d.b == CUBLAS_OP_N ? 'N' : 'T', p->d.a == CUBLAS_OP_N ? 'N' : 'T', p->n, p->m, p->k,
-                   1.0f, b, (int64_t)p->B.rows, a, (int64_t)p->A.rows, 0.0f, sums, p->m) != dnnl_success)
+    if (dnnl_sgemm(p->d.b == CUBLAS_OP_N ? 'N' : 'T', p->d.a == CUBLAS_OP_N ? 'N' : 'T', n, m, p->k, 1.0f, b,
+                   padded((int64_t)p->B.rows), a, padded((int64_t)p->A.rows), 0.0f, sums, m) != dnnl_success)
         abort();
-    for (int64_t c = 0; c < p->n; c++) finish_column(k, sums + c * p->m, c);
+    for (int64_t c = 0; c < p->n; c++) finish_column(k, sums + c * m, c);
     if (p->d.epilogue == CUBLASLT_EPILOGUE_BGRADB) sum_over_k(p, b);
     free(a);
     free(b);
