@@ -282,8 +282,8 @@ static void test_by_hand(void **state)
      * the three 2 more that are added to; GELU, 4 times as wide, 2 + 3 passes. Of the patch: pixels and
      * their numbers, 3 x 768; what is embedded with its position and the stream; and back. */
     near(r.part[FSFM_PART_ENCODER].rows_s,
-         2 * 16 * (3 * 6 + 3 * 8 + 2 * 2 + 4 * 5 * 2) + 3 * 768 +
-             (2 * 16 + 4 * 16 + 4 * 2 * 16) + 2 * (2 * 16 + 16),
+         2 * 16 * (3 * 6 + 3 * 8 + 2 * 2 + 4 * 5 * 2) + 3 * 768 + (2 * 16 + 4 * 16 + 4 * 2 * 16) +
+             2 * (2 * 16 + 16),
          1e-12);
     /* Gradients are zeroed and normed, with three sums; AdamW reads and writes weights and moments. */
     fsfm_parameters p;
