@@ -158,6 +158,25 @@ static void ids_are_of_the_content(void **state)
     assert_string_equal(a, "8ba0132e4d94");
 }
 
+static void runs_that_cannot_be_are_kept_with_their_place(void **state)
+{
+    (void)state;
+    fsfm_error err;
+    assert_ok(load("grid: {mask.ratio: [0.6, high, [1, 2], 1.5]}\n", none, &err), &err);
+    assert_int_equal(sweep.run_count, 4);
+    assert_null(sweep.run[0].refusal);
+    for (int i = 1; i < 4; i++) {
+        char place[64];
+        snprintf(place, sizeof place, "s.yaml:2:%d: mask.ratio: expected a number",
+                 i == 1   ? 26
+                 : i == 2 ? 32
+                          : 40);
+        assert_non_null(sweep.run[i].refusal);
+        assert_non_null(strstr(sweep.run[i].refusal, place));
+    }
+    fsfm_sweep_free(&sweep);
+}
+
 static void wrong_sweeps_are_refused_with_their_place(void **state)
 {
     (void)state;
@@ -165,8 +184,7 @@ static void wrong_sweeps_are_refused_with_their_place(void **state)
         const char *text, *message;
     } cases[] = {
         {"grid: {mask.ratoi: [1]}\n", "s.yaml:2:8: mask.ratoi: unknown key; nearest known key: mask.ratio"},
-        {"grid: {mask.ratio: [0.6, high]}\n", "s.yaml:2:26: mask.ratio: expected a number"},
-        {"grid: {mask.ratio: [0.6, [1, 2]]}\n", "s.yaml:2:26: mask.ratio: expected a number"},
+        {"grid: {mask.ratio: [high]}\n", "s.yaml:2:21: mask.ratio: expected a number"},
         {"grid: {mask.ratio: 0.6}\n", "s.yaml:2:20: mask.ratio: expected a list of values, found '0.6'"},
         {"grid: {mask.ratio: []}\n",
          "s.yaml:2:20: mask.ratio: expected a list of values, found an empty one"},
@@ -313,6 +331,7 @@ int main(void)
         CASE(a_grid_is_every_combination_the_last_key_fastest),
         CASE(a_list_has_all_keys_of_all_runs),
         CASE(ids_are_of_the_content),
+        CASE(runs_that_cannot_be_are_kept_with_their_place),
         CASE(wrong_sweeps_are_refused_with_their_place),
         CASE(too_many_runs_are_refused),
         CASE(metrics_and_states_are_read),
