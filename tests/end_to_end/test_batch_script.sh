@@ -11,6 +11,7 @@ stub squeue 'cat state 2>/dev/null'
 stub scontrol 'exit 0'
 stub srun 'exit 75'
 stub sbatch 'echo "sbatch: lua: come in"' 'echo "18;cluster"'
+unset "${!SLURM_@}" "${!FSFM_RE@}" # of a job that the tests run in
 export PATH=$work/bin:$PATH SLURM_JOB_ID=7 SLURM_JOB_PARTITION=main SLURM_JOB_NUM_NODES=2 FSFM_PATIENCE=0
 job() { # STATE [NAME=VALUE...]: a job that stops with 75 while SLURM says so of it
     echo "$1" >state

@@ -204,7 +204,7 @@ export SLURM_PLAY=$work
 plain_path=$PATH
 PATH=$work/bin:$PATH
 echo PENDING >state
-words=("${small[@]:1}" train.global_batch=8 train.max_steps=40 train.epochs=20 run.threads=1 "run.dir=ar ray" "model.init=")
+words=("${small[@]:1}" train.global_batch=8 train.max_steps=160 train.epochs=80 run.threads=1 "run.dir=ar ray" "model.init=")
 sweep submit a.yaml --nodes 2 --gpus-per-node 4 --time 1:00:00 --at-once 2 --sbatch=--partition=gpu --dry-run >dry 2>dry.log || fail "submit --dry-run"
 [ ! -e script ] && [ -z "$(find "ar ray" -type f)" ] || fail "--dry-run submits, or leaves files"
 [ "$(head -n 1 dry)" = '#!/usr/bin/env bash' ] && bash -n dry && grep -q '4 tasks would be submitted' dry.log || fail "what --dry-run prints"
@@ -220,7 +220,8 @@ memory() { # VALUES [WORD...]
     sed -n 's/^#SBATCH --mem=\([0-9]*\)M$/\1/p' deep.dry
 }
 most=$(memory '2, 40, 4')
-[ "$most" -gt "$(memory '2, 4')" ] && [ "$most" = "$(memory 40)" ] || fail "memory: $most, $(memory '2, 4'), $(memory 40)"
+few=$(memory '2, 4') lone=$(memory 40) # what the program itself takes differs a little each time
+[ "$most" -gt $((few + 8)) ] && [ "$most" -ge $((lone - 2)) ] && [ "$most" -le $((lone + 2)) ] || fail "memory: $most, $few, $lone"
 memory 2 run.threads=auto >/dev/null && grep -qx '#SBATCH --exclusive' deep.dry && ! grep -q '^sweep=.* run.threads=[0-9]*)$' deep.dry || fail "threads that are not said"
 memory 2 run.threads=auto --cpus-per-rank 3 >/dev/null && grep -qx '#SBATCH --cpus-per-task=3' deep.dry && grep -q '^sweep=.* run.threads=3)$' deep.dry ||
     fail "threads by --cpus-per-rank"
@@ -244,9 +245,9 @@ rm script asked
 sweep submit a.yaml | grep -q 'nothing is left to submit' && [ ! -e script ] || fail "queued runs are submitted again"
 [ "$(cat asked)" = '-h -r -o %A %i %T -j 77' ] || fail "SLURM is asked $(wc -l <asked) times: $(cat asked)"
 # What SLURM is ending counts when that is over: it waits again where it is requeued, else it is left.
-changes() { # FILE: what SLURM says in two seconds
+changes() { # FILE: what SLURM says in four seconds
     echo COMPLETING >state
-    (sleep 2 && cp "$1" state.new && mv state.new state) &
+    (sleep 4 && cp "$1" state.new && mv state.new state) &
 }
 echo PENDING >waiting
 : >nothing
@@ -330,7 +331,7 @@ bash script >>task.log 2>&1 || fail "a task whose run is done"
 printf '#!/bin/sh\necho "$*" >>"$SLURM_PLAY/srun"\nexit 1\n' >bin/srun
 chmod +x bin/srun
 (unset FSFM_LAUNCHER && SLURM_ARRAY_TASK_ID=2 SLURM_CPUS_PER_TASK=3 SLURM_GPUS_ON_NODE=2 FSFM_SRUN='--wait=5 --label' bash script) >task.log 2>&1
-[ $? = 1 ] && grep -q -- '--wait=60 --cpus-per-task=3 --cpu-bind=cores --gpu-bind=none --distribution=block:block --wait=5 --label .*fsfm pretrain' srun || fail "how ranks are bound: $(cat srun)"
+[ $? = 1 ] && grep -q -- '--wait=60 --cpus-per-task=3 --cpu-bind=cores --distribution=block:block --wait=5 --label .*fsfm pretrain' srun || fail "how ranks are bound: $(cat srun)"
 [ "$(cat "ar ray"/*/metrics.jsonl | grep -c '"event": "start"')" -ge 4 ] || fail "the task's run was not begun again each time"
 # Where requeueing is refused a task is submitted anew, alone, within the budget; the sweep knows that its run waits.
 cp bin/sbatch bin/sbatch.first

@@ -4,7 +4,7 @@
 # run.hang_timeout_s and some seconds: one line names it and what it does, with its stack, and no process stays.
 . "$SOURCE/tests/support/runs.sh"
 make_data 16
-timeout=4
+timeout=6
 for rank in 0 2; do ln -s "$SOURCE/configs/quickstart.yaml" "$work/config$rank.yaml"; done
 mkfifo "$work/config1.yaml"
 
@@ -39,7 +39,7 @@ hangs alone 75 'rank 0 \(.*\) hangs at the start, "reading the configuration"' s
 # Rank 1 is stopped, its guard too: the others wait for it, of whom one speaks. (Open MPI ends it by letting it go on for a
 # second, which must not be what it has left.)
 (
-    until left stopped | grep -q . && sleep 1; do sleep 0.1; done
+    until left stopped | grep -q . && sleep 3; do sleep 0.1; done
     left stopped | while IFS=/ read -r _ _ process _; do
         ! grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$process/environ" || kill -STOP "$process"
     done
