@@ -221,7 +221,7 @@ memory() { # VALUES [WORD...]
 }
 most=$(memory '2, 40, 4')
 few=$(memory '2, 4') lone=$(memory 40) # what the program itself takes differs a little each time
-[ "$most" -gt $((few + 8)) ] && [ "$most" -ge $((lone - 2)) ] && [ "$most" -le $((lone + 2)) ] || fail "memory: $most, $few, $lone"
+[ "$most" -gt $((few + 8)) ] && [ "$most" -ge $((lone - 4)) ] && [ "$most" -le $((lone + 4)) ] || fail "memory: $most, $few, $lone"
 memory 2 run.threads=auto >/dev/null && grep -qx '#SBATCH --exclusive' deep.dry && ! grep -q '^sweep=.* run.threads=[0-9]*)$' deep.dry || fail "threads that are not said"
 memory 2 run.threads=auto --cpus-per-rank 3 >/dev/null && grep -qx '#SBATCH --cpus-per-task=3' deep.dry && grep -q '^sweep=.* run.threads=3)$' deep.dry ||
     fail "threads by --cpus-per-rank"
