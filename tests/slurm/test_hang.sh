@@ -15,7 +15,7 @@ stop_last_rank() { # RUN
 }
 submit hung
 hung=$job
-submit lost -- checkpoint.every_steps=0
+submit lost -- checkpoint.every_steps=0 train.max_steps=100000 train.epochs=100000 # however fast, it is there to be lost
 lost=$job
 until_true 60 has_steps hung 15
 stop_last_rank hung
